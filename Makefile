@@ -1,0 +1,49 @@
+# Everything a fresh machine needs is git, make, python3 (3.11 or newer) and pip: uv comes into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test serve check node bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+help:            ## list what can be made
+	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.13 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --inexact --python $(BIN)/python
+	@touch $@
+
+install: .venv/.installed
+
+demo: install    ## run the demonstration: no key, no Docker, about half a minute
+	$(BIN)/python -m agents demo
+
+test: install node  ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+serve: install   ## start the shop's eight tool servers and the gateway in front of them
+	$(BIN)/python -m servers --with $(BIN)/toolgate serve
+
+check: install   ## lint, types, layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/layout
+
+node: tests/node_modules/.installed
+
+# The conformance suite, real peers and real clients run on Node; tests that need it skip where npm is absent.
+tests/node_modules/.installed: tests/package.json tests/package-lock.json
+	@if command -v npm >/dev/null; then cd tests && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
+	else echo "npm is not here: tests that need Node will skip"; fi
+
+bench: install   ## measure what the gateway adds to a call
+	$(BIN)/python bench/overhead.py
+
+clean:
+	rm -rf .venv tests/node_modules var dist

@@ -1,0 +1,1 @@
+"""Thin agents: the agentic loop on the Messages API, tools from one MCP address."""

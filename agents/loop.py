@@ -1,0 +1,139 @@
+"""The agentic loop: ask the model, run the tools it calls, until it is done or a limit says stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from anthropic import omit, transform_schema
+from anthropic.types import MessageParam, OutputConfigParam, ToolParam
+
+from agents.model import Model
+from agents.run import Block, Event, Limits, OnEvent, Run, ignore
+from agents.tools import Answer, Tools, open_tools, reason
+
+PENDING = "toolgate/pending"
+REFUSAL = "toolgate/refusal"
+OUTCOMES = {"model_context_window_exceeded": "context_full"}
+"""Stop reasons that have another name as an outcome; every other one, known or not, keeps its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A model with a job, a token and the tools the gateway shows to that token.
+
+    What a model, a tool or the network does never raises; it is the run's `outcome`: end_turn, max_tokens,
+    stop_sequence, refusal, context_full, any other stop reason by its own name, max_turns, token_budget,
+    cost_limit, waiting (for a human), model_error or gateway_error. `detail` says more where there is more.
+    """
+
+    name: str
+    job: str
+    system: str
+    token: str = field(repr=False)
+    gateway: str
+    model: Model
+    limits: Limits = field(default_factory=Limits)
+    on_event: OnEvent = ignore
+
+    async def run(self, task: str, *, run_id: str, schema: Mapping[str, Any] | None = None) -> Run:
+        """Do `task` in a new conversation. With `schema` the last answer is JSON of that shape."""
+        return await self.say(Run(id=run_id, agent=self.name, model=self.model.name), task, schema=schema)
+
+    async def say(self, run: Run, text: str, *, schema: Mapping[str, Any] | None = None) -> Run:
+        """Continue a run with a message. Raises ValueError while calls of the run are unanswered."""
+        if run.unanswered():
+            raise ValueError(f"run {run.id} has unanswered calls; resume it before saying more")
+        run.messages.append({"role": "user", "content": [{"type": "text", "text": text}]})
+        await self._emit(run, "message", {"text": text})
+        return await self.resume(run, schema=schema)
+
+    async def resume(self, run: Run, *, schema: Mapping[str, Any] | None = None) -> Run:
+        """Go on where the run stands; calls that have a result are not made again."""
+        async with AsyncExitStack() as stack:
+            try:
+                tools = await stack.enter_async_context(open_tools(self.gateway, self.token, self.limits.call_seconds))
+            except Exception as error:  # the SDK raises groups of many kinds; all mean: no tools, so no run
+                run.outcome, run.detail = "gateway_error", reason(error)
+            else:
+                run.outcome, run.detail = await self._drive(run, tools, schema)
+        await self._emit(run, "finished", {"outcome": run.outcome, "detail": run.detail})
+        return run
+
+    async def call(self, tool: str, arguments: dict[str, Any], *, run_id: str, key: str) -> Answer:
+        """One tool call of the agent's own, without its model. Raises what connecting raises."""
+        async with open_tools(self.gateway, self.token, self.limits.call_seconds) as tools:
+            return await tools.call(tool, arguments, run=run_id, key=key)
+
+    async def _drive(self, run: Run, tools: Tools, schema: Mapping[str, Any] | None) -> tuple[str, str]:
+        while True:
+            if calls := run.unanswered():
+                await self._answer(run, calls, tools)
+                if run.waiting:
+                    return "waiting", f"for a decision on {', '.join(map(str, run.waiting.values()))}"
+            if exceeded := run.exceeds(self.limits, is_priced=self.model.is_priced):
+                return exceeded
+            try:
+                answer = await self._ask(run, tools, schema)
+            except Exception as error:  # the SDK also raises ValueError, and garbage fails to convert
+                return "model_error", reason(error)
+            await self._record(run, answer)
+            stop = answer.get("stop_reason") or "no_stop_reason"
+            if stop == "pause_turn" or (stop == "tool_use" and run.unanswered()):
+                continue
+            if run.unanswered():  # truncated or refused: its calls may be incomplete and are never made
+                run.messages.pop()
+            return OUTCOMES.get(stop, stop), (answer.get("stop_details") or {}).get("explanation") or ""
+
+    async def _ask(self, run: Run, tools: Tools, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        message = await self.model.client.messages.create(
+            model=self.model.name,
+            max_tokens=min(self.limits.max_tokens, self.limits.tokens - run.tokens),
+            system=self.system,
+            tools=cast(list[ToolParam], tools.definitions) or omit,
+            messages=cast(list[MessageParam], run.messages),
+            cache_control={"type": "ephemeral"},
+            output_config=_shape(schema) if schema else omit,
+        )
+        return message.to_dict(mode="json")
+
+    async def _record(self, run: Run, answer: dict[str, Any]) -> None:
+        run.usage.append(answer["usage"])
+        run.costs.append(self.model.cost(answer["usage"]))
+        run.messages.append({"role": "assistant", "content": answer["content"]})
+        run.text = "".join(block["text"] or "" for block in answer["content"] if block["type"] == "text")
+        await self._emit(run, "answer", {**answer, "cost": run.costs[-1]})
+
+    async def _answer(self, run: Run, calls: list[Block], tools: Tools) -> None:
+        """Run the calls that have no result yet, in parallel; when all have one, say so in one message."""
+        run.waiting.clear()
+        async with asyncio.TaskGroup() as group:
+            for use in calls:
+                if use["id"] not in run.results:
+                    group.create_task(self._call(run, use, tools))
+        if not run.waiting:
+            results = [run.results.pop(use["id"]) for use in calls]
+            run.messages.append({"role": "user", "content": results})
+
+    async def _call(self, run: Run, use: Block, tools: Tools) -> None:
+        await self._emit(run, "call", use)
+        answer = await tools.call(use["name"], use["input"], run=run.id, key=f"{run.id}/{use['id']}")
+        if PENDING in answer.meta:
+            run.waiting[use["id"]] = answer.meta[PENDING]
+            await self._emit(run, "waiting", {"call": use, "ticket": answer.meta[PENDING]})
+            return
+        block = {"type": "tool_result", "tool_use_id": use["id"], "content": answer.content}
+        run.results[use["id"]] = {**block, "is_error": True} if answer.is_error else block
+        refusal = answer.meta.get(REFUSAL)
+        await self._emit(run, "result", {"call": use, "result": run.results[use["id"]], "refusal": refusal})
+
+    async def _emit(self, run: Run, kind: str, data: dict[str, Any]) -> None:
+        await self.on_event(Event(run.id, self.name, kind, data))
+
+
+def _shape(schema: Mapping[str, Any]) -> OutputConfigParam:
+    """The schema as the API takes it: what it does not know (bounds, patterns) becomes description."""
+    return {"format": {"type": "json_schema", "schema": transform_schema(dict(schema))}}

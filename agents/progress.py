@@ -1,0 +1,80 @@
+"""A run in plain words, line by line, as it happens."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from agents.pipeline import Report
+from agents.run import Event, Run, total
+
+
+@dataclass(slots=True)
+class Progress:
+    """Writes one line per event. Arguments and results are not shown: they may hold personal data."""
+
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    costs: list[float | None] = field(default_factory=list)
+    turns: dict[str, int] = field(default_factory=dict)
+
+    async def __call__(self, event: Event) -> None:
+        if line := self._line(event):
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        print(line, file=self.out, flush=True)
+
+    def _line(self, event: Event) -> str:
+        data = event.data
+        match event.kind:
+            case "stage":
+                return f"{event.agent}: {data['job']}"
+            case "answer":
+                self.costs.append(data["cost"])
+                self.turns[event.run] = self.turns.get(event.run, 0) + 1
+                return f"  turn {self.turns[event.run]}: the model answered; cost so far {money(total(self.costs))}"
+            case "call":
+                return f"  calls {data['name']}"
+            case "result" if data["refusal"]:
+                return f"  {data['call']['name']} was refused ({data['refusal'].get('reason')})"
+            case "result":
+                worked = "failed" if data["result"].get("is_error") else "answered"
+                return f"  {data['call']['name']} {worked}"
+            case "waiting":
+                return f"  {data['call']['name']} waits for a decision, ticket {data['ticket']}"
+            case "rejected":
+                return f"  the answer was not accepted: {data['problem']}; asking again"
+            case "staged":
+                how = "done" if data["output"] is not None else f"failed: {data['reason']}"
+                return f"{event.agent}: {how}"
+            case "undone":
+                how = "done" if data["worked"] else f"failed: {data['text']}"
+                return f"{event.agent}: taking back {data['call']} with {data['tool']}: {how}"
+            case _:
+                return ""
+
+
+def money(cost: float | None) -> str:
+    """US dollars, or that they are not known."""
+    return "not known" if cost is None else f"${cost:.4f}"
+
+
+def run_summary(run: Run) -> str:
+    """One run in one line."""
+    return f"{run.outcome} after {run.turns} turns and {run.tokens} tokens; cost {money(run.cost)}"
+
+
+def order_summary(order_id: str, report: Report) -> str:
+    """One order in a few lines."""
+    runs = [result.run for result in report.results]
+    account = (
+        f"{sum(run.turns for run in runs)} turns, {sum(len(run.calls()) for run in runs)} tool calls, "
+        f"{sum(run.tokens for run in runs)} tokens, cost {money(total([run.cost for run in runs]))}"
+    )
+    if report.completed:
+        return f"Order {order_id} completed: {account}."
+    last = report.results[-1]
+    left = [undone for undone in report.undone if not undone.worked]
+    taken = f"{len(report.undone) - len(left)} of {len(report.undone)} effects taken back"
+    return f"Order {order_id} failed in {last.stage}: {last.reason}\n{taken}; {account}."

@@ -1,0 +1,276 @@
+"""The gateway put together, and served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway import logs, order
+from gateway.audit import Audit
+from gateway.bridge import Bridge, Parking, Seal
+from gateway.call import Credential
+from gateway.catalog import Catalog, Offer, compile_tools
+from gateway.config import Config, check_agents
+from gateway.credentials import Credentials
+from gateway.errors import ConfigError
+from gateway.identity import Tokens, secret_key
+from gateway.mcp_face.audience import Audience
+from gateway.mcp_face.door import PATH, Door, Visitors
+from gateway.mcp_face.legacy import Legacy
+from gateway.mcp_face.listen import Listen
+from gateway.mcp_face.lists import Lists
+from gateway.mcp_face.modern import Modern
+from gateway.mcp_face.relay import Relay
+from gateway.metrics import Metrics
+from gateway.policy import load as load_policy
+from gateway.store import Store
+from gateway.upstream import Listing, Upstream
+
+log = logging.getLogger("toolgate")
+
+_REFRESH = 0.5
+_GRACE = 3
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a trial connection to one upstream found."""
+
+    server: str
+    ok: bool
+    detail: str
+    tools: tuple[str, ...] = ()
+
+
+class Gateway:
+    """Everything one process runs. Raises ConfigError when config and policies do not fit together."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.policy = load_policy(config.policies_dir, config.servers)
+        if problems := check_agents(config, self.policy.agents):
+            raise ConfigError(problems)
+        self.metrics = Metrics()
+        secret = secret_key(config.state_dir)
+        self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
+        self.tokens = Tokens(self.store)
+        self.tokens.agents = self.policy.agents
+        self.catalog = Catalog(config.servers)
+        self.audience = Audience()
+        self.upstreams = {
+            name: Upstream(server, on_listing=self._listed, on_notice=self._noticed)
+            for name, server in config.servers.items()
+        }
+        self.watched: set[tuple[str, str]] = set()
+        self.parking = Parking(config.gateway.ask_timeout)
+        self.door = self._door(secret)
+        self.site = Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+            ]
+        )
+
+    def _door(self, secret: bytes) -> Door:
+        config = self.config
+        parts = order.Parts(
+            config,
+            lambda: self.policy,
+            Audit(self.store, _derive(secret, "audit")),
+            _credentials(config),
+            self.metrics,
+        )
+        bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
+        lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
+        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send))
+        max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
+        listen = Listen(self.audience, lists, self._watch)
+        legacy = {
+            face: Legacy(face, relay, self.catalog, self.audience, self._watch, max_body=max_body, patience=patience)
+            for face in (None, *config.servers)
+        }
+        modern = Modern(relay, self.catalog, self.parking, listen, max_body)
+        return Door(_visitors(config), self.tokens, lambda: self.policy, modern, legacy)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and (path == PATH or path.startswith(PATH + "/")):
+            await self.door(scope, receive, send)
+        else:
+            await self.site(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Connect the upstreams and keep everything going; on the way out nothing is left behind."""
+        self.store.start()
+        loop = asyncio.get_running_loop()
+        work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
+        tasks = [loop.create_task(coroutine) for coroutine in (*work, self._refresh())]
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for legacy in self.door.legacy.values():
+                    await stack.enter_async_context(legacy.running())
+                yield
+        finally:
+            await self.parking.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.store.stop()
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH)
+            self.tokens.refresh_if_changed()
+
+    def _listed(self, upstream: Upstream) -> None:
+        """Take over what an upstream offers now, and tell those whom it concerns what changed."""
+        name, before = upstream.name, self.catalog.offer(upstream.name)
+        assert before is not None
+        after = self._offer(upstream, upstream.listing) if upstream.up else replace(before, up=False)
+        self.metrics.upstream_up.labels(name).set(upstream.up)
+        self.metrics.tools.labels(name).set(len(after.tools))
+        kinds = _changed(before, after)
+        if before.up != after.up:
+            log.log(logging.INFO if after.up else logging.WARNING, "%s is %s", name, "up" if after.up else "down")
+        self.catalog.put(after)
+        if kinds:
+            self.audience.lists_changed(name, kinds, lambda agent: self.policy.reaches(agent, name))
+
+    def _offer(self, upstream: Upstream, listing: Listing) -> Offer:
+        server = self.config.servers[upstream.name]
+        return Offer(
+            upstream.name,
+            True,
+            upstream.era,
+            upstream.hello,
+            compile_tools(upstream.name, listing.tools, server.facts),
+            listing.resources,
+            listing.templates,
+            listing.prompts,
+        )
+
+    def _noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
+        if method == "notifications/resources/updated":
+            self.audience.resource_updated(upstream.name, params)
+
+    async def _watch(self) -> None:
+        """Have each upstream tell of just those resources that somebody subscribed to."""
+        wanted, watched = self.audience.subscribed(), self.watched
+        self.watched = wanted
+        for server, uri in watched - wanted:
+            await self.upstreams[server].unsubscribe(uri)
+        for server, uri in wanted - watched:
+            await self.upstreams[server].subscribe(uri)
+
+    async def _healthz(self, request: Request) -> Response:
+        ok = self.store.failed is None
+        return JSONResponse({"ok": ok, "store": "ok" if ok else "failed"}, 200 if ok else 503)
+
+    async def _readyz(self, request: Request) -> Response:
+        ok = self.store.failed is None and all(upstream.ready.is_set() for upstream in self.upstreams.values())
+        states = {name: "up" if upstream.up else "down" for name, upstream in self.upstreams.items()}
+        return JSONResponse({"ok": ok, "upstreams": states}, 200 if ok else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def serve(config: Config) -> int:
+    """Serve until told to stop; the exit code. Raises ConfigError, or OSError when the port cannot be had."""
+    logs.set_up(config.gateway.log_format)
+    gateway = Gateway(config)
+    listener = socket.create_server((config.gateway.host, config.gateway.port), backlog=2048)
+    port = listener.getsockname()[1]
+
+    async def run() -> None:
+        async with gateway.running():
+            settings = uvicorn.Config(
+                gateway,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE,
+            )
+            print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
+            await uvicorn.Server(settings).serve(sockets=[listener])
+
+    uvloop.run(run())
+    return 0
+
+
+async def connect_all(config: Config) -> list[Finding]:
+    """Connect every upstream once and report what it offers or why it cannot be reached."""
+    findings: list[Finding] = []
+
+    def listed(upstream: Upstream) -> None:
+        return None
+
+    for name, server in config.servers.items():
+        upstream = Upstream(server, on_listing=listed, on_notice=lambda upstream, method, params: None)
+        task = asyncio.get_running_loop().create_task(upstream.run())
+        try:
+            await upstream.ready.wait()
+            tools = tuple(str(tool["name"]) for tool in upstream.listing.tools)
+            detail = f"{upstream.era} era, {len(tools)} tools" if upstream.up else "cannot be reached"
+            findings.append(Finding(name, upstream.up, detail, tools))
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    return findings
+
+
+def _credentials(config: Config) -> Credentials:
+    return Credentials(
+        {
+            name: {
+                agent: Credential(f"{name}/{agent}", {key: value.get_secret_value() for key, value in values.items()})
+                for agent, values in server.credentials.items()
+            }
+            for name, server in config.servers.items()
+            if server.credentials is not None
+        }
+    )
+
+
+def _visitors(config: Config) -> Visitors:
+    gateway = config.gateway
+    hosts = [value for name in _LOOPBACK for value in (name, f"{name}:*")]
+    origins = [f"http://{value}" for value in hosts]
+    return Visitors(frozenset([*hosts, *gateway.allowed_hosts]), frozenset([*origins, *gateway.allowed_origins]))
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
+
+
+def _changed(before: Offer, after: Offer) -> frozenset[str]:
+    """The kinds of list that differ between two offers, as a client would see them."""
+    pairs = {
+        "tools": [[tool.definition for tool in offer.tools.values()] for offer in (before, after)],
+        "resources": [[*offer.resources, *offer.templates] for offer in (before, after)],
+        "prompts": [[*offer.prompts] for offer in (before, after)],
+    }
+    return frozenset(
+        kind for kind, (old, new) in pairs.items() if (old if before.up else []) != (new if after.up else [])
+    )

@@ -1,0 +1,96 @@
+"""What the gateway writes down about calls: one event before the effect, one after it, one per refusal.
+
+| kind    | written                                   | data                                        |
+|---------|-------------------------------------------|---------------------------------------------|
+| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, key |
+| outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
+| refusal | when a call is refused before its intent  | arguments, detail, token                    |
+
+An intent without an outcome means the gateway died in between: whether the tool ran is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from gateway.call import Call, Result
+from gateway.errors import Refused
+from gateway.store import Store
+
+Outcome = Literal["ok", "tool_error", "input_required", "refused", "failed", "unknown"]
+"""How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
+
+_NAME_LIMIT = 256
+_ARGUMENT_LIMIT = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Writes events. `secret` keys the HMAC that stands for secret argument values."""
+
+    store: Store
+    secret: bytes
+    clock: Callable[[], float] = time.time
+
+    def intent(self, call: Call) -> asyncio.Future[None]:
+        assert call.permit is not None
+        data = {
+            "token": call.principal.token,
+            "era": call.era,
+            "key": call.key,
+            "rule": call.permit.rule,
+            "policy": call.permit.policy,
+            "arguments": self._redacted(call),
+        }
+        return self._append("intent", call, None, data)
+
+    def outcome(
+        self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
+    ) -> asyncio.Future[None]:
+        digest = None if result is None else hashlib.sha256(orjson.dumps(result)).hexdigest()
+        data = {"outcome": outcome, "ms": round(seconds * 1000, 3), "result": digest}
+        return self._append("outcome", call, reason, data)
+
+    def refusal(self, call: Call, refused: Refused) -> asyncio.Future[None]:
+        data = {
+            "token": call.principal.token,
+            "era": call.era,
+            "detail": refused.detail,
+            "arguments": self._redacted(call),
+        }
+        return self._append("refusal", call, refused.reason, data)
+
+    def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
+        return self.store.append(
+            {
+                "at": self.clock(),
+                "kind": kind,
+                "call": call.id,
+                "agent": call.principal.agent,
+                "server": call.server,
+                "tool": call.tool[:_NAME_LIMIT],
+                "run": call.run,
+                "reason": reason,
+                "data": orjson.dumps(data).decode(),
+            }
+        )
+
+    def _redacted(self, call: Call) -> Any:
+        """The arguments with secret values replaced by an HMAC; oversize ones by their size and digest."""
+        secrets = call.definition.facts.secrets if call.definition is not None else frozenset()
+        arguments = dict(call.arguments)
+        for name in secrets & arguments.keys():
+            value = orjson.dumps(arguments[name], option=orjson.OPT_SORT_KEYS)
+            arguments[name] = "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+        plain = orjson.dumps(arguments)
+        if len(plain) > _ARGUMENT_LIMIT:
+            return {"bytes": len(plain), "sha256": hashlib.sha256(plain).hexdigest()}
+        return arguments

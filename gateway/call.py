@@ -1,0 +1,123 @@
+"""The values that travel through the gateway, and the one shape of everything that touches them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from gateway.errors import Unbridgeable
+
+Era = Literal["legacy", "modern"]
+"""legacy: revisions up to 2025-11-25 (initialize, sessions). modern: 2026-07-28 (stateless)."""
+
+Action = Literal["call", "read", "get"]
+"""What policy decides on: calling a tool, reading a resource, getting a prompt."""
+
+Result = dict[str, Any]
+"""An MCP result as it stands on the wire. Dicts, not models: unknown fields must pass untouched."""
+
+
+class Peer(Protocol):
+    """The client of one request, as seen while that request runs."""
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Send a notification on this request's stream; dropped when the client cannot take it."""
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        """Ask the client (elicitation, sampling, roots) and wait. Raises Unbridgeable if it cannot be asked."""
+
+
+class Silent:
+    """The peer of requests the gateway makes for itself: takes no notification, answers no question."""
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        return None
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        raise Unbridgeable(f"{method} needs a client, and this request is the gateway's own.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: the agent a token was issued to, and that token's id. Comes from the token alone."""
+
+    agent: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the operator declared about a tool. Annotations of the server itself are not trusted for this."""
+
+    idempotent: bool = False
+    timeout: float | None = None
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool of one upstream: its definition as published by the upstream, and how to check arguments."""
+
+    server: str
+    name: str
+    definition: Mapping[str, Any]
+    facts: Facts
+    check: Callable[[Any], str | None]
+    """Returns None when the arguments fit the input schema, else one line that says what does not."""
+    mirrored: bool = False
+    """Whether the schema has arguments mirrored in `Mcp-Param-*` headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Proof that policy allows one call. Only `controls.authorize` makes one; the upstream asks for it."""
+
+    rule: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The secret of one agent at one upstream: headers (HTTP) or environment (stdio). Never shown."""
+
+    id: str
+    values: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call: of a tool, or of a resource or prompt, whose URI or name then stands in `tool`.
+
+    Never mutated: controls hand on `dataclasses.replace(call, ...)`.
+    """
+
+    id: str
+    principal: Principal
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    peer: Peer
+    era: Era
+    method: str = "tools/call"
+    action: Action = "call"
+    run: str | None = None
+    key: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    """`inputResponses` and `requestState` of a call that continues (modern era)."""
+    definition: Tool | None = None
+    permit: Permit | None = None
+    credential: Credential | None = None
+    timer: asyncio.Timeout | None = None
+    """The running deadline, so that a control below can tell a time-out from a client that left."""
+
+
+CallNext = Callable[[Call], Awaitable[Result]]
+
+
+class Control(Protocol):
+    """One step that wraps a call: observe, refuse (raise Refused), rewrite (replace), answer, or call again."""
+
+    async def __call__(self, call: Call, call_next: CallNext) -> Result: ...

@@ -1,0 +1,98 @@
+"""The command `toolgate`: one verb a module, imported when it is asked for, so that `--help` is quick.
+
+Exit status: 0 done, 1 problems found or not done, 2 wrong usage. Errors go to stderr, one a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+
+from gateway.errors import ConfigError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; its exit status. Wrong usage leaves by SystemExit(2), as argparse does."""
+    arguments = parser().parse_args(argv)
+    try:
+        status: int = import_module(f"gateway.cli.{arguments.verb}").run(arguments)
+        sys.stdout.flush()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(" ".join(str(problem).split()), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"toolgate {arguments.verb}: {where}{error.strerror or type(error).__name__}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line looks like; nothing heavy is imported to know it."""
+    root = argparse.ArgumentParser("toolgate", description="An MCP gateway that enforces policy.")
+    root.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    common = argparse.ArgumentParser(add_help=False)
+    default = os.environ.get("TOOLGATE_CONFIG") or "gateway.toml"
+    about = "configuration file (default: $TOOLGATE_CONFIG, else gateway.toml)"
+    common.add_argument("--config", type=Path, default=Path(default), metavar="PATH", help=about)
+    json = argparse.ArgumentParser(add_help=False)
+    json.add_argument("--json", action="store_true", help="print JSON")
+
+    serve = verbs.add_parser("serve", parents=[common], help="run the gateway")
+    serve.add_argument("--host", help="address to listen on, instead of the configured one")
+    serve.add_argument("--port", type=_port, help="port to listen on, instead of the configured one; 0: any")
+
+    check = verbs.add_parser("check", parents=[common], help="check configuration and policies")
+    check.add_argument("--connect", action="store_true", help="also connect to every server")
+
+    tools = verbs.add_parser("tools", parents=[common, json], help="list the tools of all servers")
+    tools.add_argument("--agent", help="also tell what this agent may call")
+
+    token = verbs.add_parser("token", help="create, list and revoke tokens of agents")
+    deeds = token.add_subparsers(dest="deed", required=True, metavar="create|list|revoke")
+    create = deeds.add_parser("create", parents=[common, json], help="make a token and show it once")
+    create.add_argument("agent", metavar="AGENT", help="an agent that has a policy file")
+    create.add_argument("--expires", type=_span, metavar="SPAN", help="valid for this long, such as 12h or 30d")
+    create.add_argument("--url", help="address of the gateway as clients see it, when it differs")
+    deeds.add_parser("list", parents=[common, json], help="list tokens; never the tokens themselves")
+    revoke = deeds.add_parser("revoke", parents=[common], help="make a token void, for good")
+    revoke.add_argument("id", metavar="ID", help="as shown by: toolgate token list")
+    return root
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print("toolgate", version("toolgate"))
+        parser.exit()
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _span(text: str) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError("write a number and s, m, h, d or w, such as 12h or 30d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -1,0 +1,7 @@
+"""`python -m gateway.cli` is the command `toolgate`."""
+
+import sys
+
+from gateway.cli import main
+
+sys.exit(main())

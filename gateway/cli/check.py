@@ -1,0 +1,84 @@
+"""`toolgate check`: everything wrong with configuration and policies, before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Collection, Iterator, Mapping
+
+from gateway import order
+from gateway.cli.clients import address
+from gateway.cli.files import read
+from gateway.cli.output import table
+from gateway.config import Config
+from gateway.config_checks import nearest
+from gateway.errors import ConfigError, Problem
+from gateway.interpolate import dotted
+from gateway.policy import Policy
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config, policy = read(arguments.config)
+    for warning in policy.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(_summary(config, policy))
+    return _connect(config, policy) if arguments.connect else 0
+
+
+def _summary(config: Config, policy: Policy) -> str:
+    controls = [(str(place), name, why) for place, (name, why) in enumerate(order.describe(), start=1)]
+    facts = [
+        ("address", address(config)),
+        ("state", str(config.state_dir)),
+        ("servers", ", ".join(config.servers) or "none"),
+        ("agents", ", ".join(sorted(policy.agents)) or "none"),
+        ("policy", policy.digest),
+    ]
+    return f"{table((config.path.name, 'is in order'), facts)}\n\n{table(('#', 'CONTROL', 'WHY HERE'), controls)}"
+
+
+def _connect(config: Config, policy: Policy) -> int:
+    """Ask every server for its tools; problems are servers out of reach, and tools named but not there."""
+    from gateway.app import connect_all
+
+    findings = asyncio.run(connect_all(config))
+    rows = [(each.server, "yes" if each.ok else "no", str(len(each.tools)), each.detail) for each in findings]
+    print("\n" + table(("SERVER", "REACHED", "TOOLS", "DETAIL"), rows))
+    offered = {each.server: each.tools for each in findings if each.ok}
+    problems = [
+        Problem(config.path.name, dotted(("servers", each.server)), "cannot be reached", "start it, or correct it")
+        for each in findings
+        if not each.ok
+    ]
+    problems += [*_facts(config, offered), *_rules(policy, offered)]
+    if problems:
+        raise ConfigError(problems)
+    return 0
+
+
+def _facts(config: Config, offered: Mapping[str, Collection[str]]) -> Iterator[Problem]:
+    """Tools that the configuration speaks of and their server does not offer."""
+    for server, tools in offered.items():
+        for name, facts in config.servers[server].tools.items():
+            key = ("servers", server, "tools", name)
+            if name not in tools:
+                yield _absent(config.path.name, dotted(key), name, tools)
+            if facts.compensate is not None and facts.compensate.tool not in tools:
+                # The name is a value of the file, so it is not shown.
+                yield _absent(config.path.name, dotted((*key, "compensate", "tool")), "", tools)
+
+
+def _rules(policy: Policy, offered: Mapping[str, Collection[str]]) -> Iterator[Problem]:
+    """Rules that name one tool which its server does not offer. A role's rule is told of once."""
+    rules = {rule.id: rule for agent in sorted(policy.agents) for rule in policy.rules(agent)}
+    for rule in rules.values():
+        tools = offered.get(rule.server)
+        if rule.action == "call" and tools is not None and rule.name not in tools and rule.name[-1] != "*":
+            file, _, key = rule.id.partition(":")
+            yield _absent(file, key, rule.name, tools)
+
+
+def _absent(file: str, key: str, name: str, tools: Collection[str]) -> Problem:
+    message = f"its server offers no such tool{nearest(name, tools)}"
+    return Problem(file, key, message, "correct the name, or remove it; see toolgate tools")

@@ -1,0 +1,78 @@
+"""`toolgate token create | list | revoke`: who may call in whose name.
+
+Works without the servers' secrets, so that a token can be revoked from any shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from gateway import policy
+from gateway.cli.clients import address, instructions
+from gateway.cli.files import open_tokens
+from gateway.cli.output import moment, show_json, table
+from gateway.config import Config, load_without_servers, outline
+from gateway.config_checks import nearest
+from gateway.errors import ConfigError, Problem
+from gateway.identity import TokenRow
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = load_without_servers(arguments.config, os.environ)
+    deeds = {"create": _create, "list": _list, "revoke": _revoke}
+    return deeds[arguments.deed](arguments, config)
+
+
+def _create(arguments: argparse.Namespace, config: Config) -> int:
+    _, servers = outline(config.path, os.environ)
+    agents = policy.load(config.policies_dir, servers).agents
+    agent = arguments.agent
+    if agent not in agents:
+        file = config.policies_dir / f"{agent}.toml"
+        message = f"no agent of this name has a policy file{nearest(agent, agents)}"
+        raise ConfigError([Problem(str(file), "file", message, "write this file first, or correct the name")])
+    with open_tokens(config) as tokens:
+        token, row = tokens.create(agent, expires=arguments.expires, now=time.time())
+    url = arguments.url or address(config)
+    if arguments.json:
+        show_json({"token": token, "url": url, **_shape(row)})
+        return 0
+    until = f"until {moment(row.expires)}" if row.expires else "until it is revoked"
+    print(f"Token {row.id} of agent {agent}, valid {until}. It is shown this once only:\n\n{token}\n")
+    print(instructions(token, url), end="")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, config: Config) -> int:
+    with open_tokens(config) as tokens:
+        shapes = [_shape(row) for row in tokens.list_all()]
+    if arguments.json:
+        show_json(shapes)
+    else:
+        columns = ("id", "agent", "state", "created", "expires")
+        print(table([name.upper() for name in columns], [[s[name] or "never" for name in columns] for s in shapes]))
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace, config: Config) -> int:
+    with open_tokens(config) as tokens:
+        done = tokens.revoke(arguments.id)
+    if not done:
+        print("toolgate token revoke: no token in force has this id. Fix: see toolgate token list", file=sys.stderr)
+        return 1
+    print(f"Token {arguments.id} is revoked. A running gateway refuses it within a second.")
+    return 0
+
+
+def _shape(row: TokenRow) -> dict[str, str | None]:
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "state": row.state(time.time()),
+        "created": moment(row.created),
+        "expires": moment(row.expires),
+        "revoked": moment(row.revoked),
+    }

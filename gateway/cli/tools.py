@@ -1,0 +1,66 @@
+"""`toolgate tools`: what the servers offer, and what an agent may call of it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from gateway.cli.files import read
+from gateway.cli.output import show_json, table
+from gateway.config import Config
+from gateway.config_checks import nearest
+from gateway.errors import ConfigError, Problem
+from gateway.policy import Policy
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config, policy = read(arguments.config)
+    agent: str | None = arguments.agent
+    if agent is not None and agent not in policy.agents:
+        message = f"no agent of this name has a policy file{nearest(agent, policy.agents)}"
+        known = ", ".join(sorted(policy.agents)) or "none yet"
+        raise ConfigError([Problem(str(config.policies_dir), agent, message, f"name one of: {known}")])
+    from gateway.app import connect_all
+
+    findings = asyncio.run(connect_all(config))
+    shapes = [
+        _shape(config, each.server, tool) | ({} if agent is None else _access(policy, agent, each.server, tool))
+        for each in findings
+        for tool in sorted(each.tools)
+    ]
+    if arguments.json:
+        show_json(shapes)
+    else:
+        print(_table(shapes, agent))
+    unreached = [each for each in findings if not each.ok]
+    for each in unreached:
+        print(f"toolgate tools: {each.server}: {each.detail}; its tools are not listed", file=sys.stderr)
+    return 1 if unreached else 0
+
+
+def _shape(config: Config, server: str, tool: str) -> dict[str, Any]:
+    """`timeout` is in seconds: the tool's own, else its server's."""
+    facts = config.servers[server].facts(tool)
+    timeout = config.servers[server].timeout if facts.timeout is None else facts.timeout
+    return {"server": server, "tool": tool, "idempotent": facts.idempotent, "timeout": timeout}
+
+
+def _access(policy: Policy, agent: str, server: str, tool: str) -> dict[str, Any]:
+    """`may_call` is yes, no, or depends (on the arguments); `rules` are those that speak of the tool."""
+    rules = [rule for rule in policy.rules(agent) if rule.matches(server, tool, "call")]
+    if not policy.visible(agent, server, tool, "call"):
+        return {"may_call": "no", "rules": [rule.id for rule in rules if rule.effect == "deny"]}
+    free = any(rule.effect == "allow" and rule.where is None for rule in rules)
+    certain = free and all(rule.effect == "allow" for rule in rules)
+    return {"may_call": "yes" if certain else "depends", "rules": [rule.id for rule in rules]}
+
+
+def _table(shapes: list[dict[str, Any]], agent: str | None) -> str:
+    header = ["SERVER", "TOOL", "IDEMPOTENT", "TIMEOUT"] + ([] if agent is None else ["MAY CALL", "RULES"])
+    rows = []
+    for shape in shapes:
+        row = [shape["server"], shape["tool"], "yes" if shape["idempotent"] else "no", f"{shape['timeout']:g} s"]
+        rows.append(row + ([] if agent is None else [shape["may_call"], ", ".join(shape["rules"]) or "none"]))
+    return table(header, rows)

@@ -1,0 +1,1 @@
+"""One control a file. Each wraps a call: it may observe, refuse, rewrite, answer, or call again."""

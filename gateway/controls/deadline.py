@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.call import Call, CallNext, Peer, Result
+from gateway.errors import DeadlineExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Give the upstream one deadline: the tool's, else the server's, or the caller's where that is shorter.
+
+    `seconds` tells a server's time-out. Time in which the client is being asked something does not count.
+    """
+
+    seconds: Callable[[str], float]
+
+    async def __call__(self, call: Call, call_next: CallNext) -> Result:
+        limit = call.definition.facts.timeout if call.definition is not None else None
+        if limit is None:
+            limit = self.seconds(call.server)
+        wanted = call.meta.get("toolgate/timeout")
+        if isinstance(wanted, int | float) and 0 < wanted < limit:
+            limit = float(wanted)
+        timer = asyncio.timeout(limit)
+        try:
+            async with timer:
+                return await call_next(replace(call, timer=timer, peer=Pausing(call.peer, timer)))
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{call.server} did not answer {call.tool} within {limit:g} seconds, and was told to stop. "
+                "It is not known whether the call took effect: look before you repeat it."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Pausing:
+    """A peer whose answers do not cost the upstream its time."""
+
+    peer: Peer
+    timer: asyncio.Timeout
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        await self.peer.notify(method, params)
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        clock = asyncio.get_running_loop().time
+        due = self.timer.when()
+        left = None if due is None else due - clock()
+        self.timer.reschedule(None)
+        try:
+            return await self.peer.ask(method, params)
+        finally:
+            if left is not None and not self.timer.expired():
+                self.timer.reschedule(clock() + left)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.call import Call, CallNext, Result
+from gateway.errors import Refused
+from gateway.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Count every call and time it, whatever becomes of it."""
+
+    metrics: Metrics
+    clock: Callable[[], float] = time.perf_counter
+
+    async def __call__(self, call: Call, call_next: CallNext) -> Result:
+        metrics, started, outcome = self.metrics, self.clock(), "cancelled"
+        metrics.in_flight.inc()
+        try:
+            result = await call_next(call)
+            outcome = "tool_error" if result.get("isError") else "ok"
+            return result
+        except Refused as refused:
+            outcome = refused.reason
+            metrics.refusals.labels(call.principal.agent, refused.reason).inc()
+            raise
+        except Exception:
+            outcome = "unexpected"
+            raise
+        finally:
+            server = call.server or "-"
+            tool = call.tool if call.definition is not None else "-"
+            metrics.in_flight.dec()
+            metrics.calls.labels(call.principal.agent, server, tool, outcome).inc()
+            metrics.call_seconds.labels(server).observe(self.clock() - started)

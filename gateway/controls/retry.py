@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from gateway.call import Call, CallNext, Result
+from gateway.errors import UpstreamFailed
+from gateway.metrics import Metrics
+
+_SAVED_AT_MOST = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try an idempotent call again after a transient failure, with full jitter and within a retry budget.
+
+    Full jitter: wait random * min(cap, base * 2**n) seconds (AWS Architecture Blog, 2015). The budget of an
+    upstream grows by `budget` with each call and each retry takes 1, so that an outage sees at most
+    (1 + budget) times the calls.
+    """
+
+    attempts: int
+    base: float
+    cap: float
+    budget: float
+    metrics: Metrics
+    draw: Callable[[], float] = random.random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    saved: dict[str, float] = field(default_factory=dict)
+
+    async def __call__(self, call: Call, call_next: CallNext) -> Result:
+        server = call.server
+        self.saved[server] = min(_SAVED_AT_MOST, self.saved.get(server, _SAVED_AT_MOST) + self.budget)
+        attempt = 0
+        while True:
+            try:
+                return await call_next(call)
+            except UpstreamFailed as failed:
+                attempt += 1
+                last = attempt >= self.attempts or failed.answered or not _idempotent(call)
+                if last or self.saved[server] < 1:
+                    raise
+            self.saved[server] -= 1
+            self.metrics.retries.labels(server).inc()
+            await self.sleep(self.draw() * min(self.cap, self.base * 2**attempt))
+
+
+def _idempotent(call: Call) -> bool:
+    if call.action != "call":
+        return True
+    return call.definition is not None and call.definition.facts.idempotent

@@ -1,0 +1,228 @@
+"""Who calls: bearer tokens, known by their HMAC only.
+
+A token is `tg_<id>_<secret>_<checksum>`, all base62: 10 characters that name it, 43 that carry 256 random
+bits, and the CRC32 of what stands before, so that a mistyped token is refused without a look-up.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import logging
+import os
+import secrets
+import stat
+import string
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.call import Principal
+from gateway.errors import ConfigError, Problem, Unauthenticated
+from gateway.store import Store, tokens
+
+log = logging.getLogger("toolgate.identity")
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID, _SECRET, _CHECKSUM = 10, 43, 6
+_LENGTH = len("tg_") + _ID + 1 + _SECRET + 1 + _CHECKSUM
+_LOOK_AGAIN = 0.2
+"""Seconds: how often at most an unknown id makes us look whether another process created it."""
+
+_KEY_FILE = "secret.key"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token as it may be shown. Times are seconds since the epoch."""
+
+    id: str
+    agent: str
+    created: float
+    expires: float | None
+    revoked: float | None
+
+    def state(self, now: float) -> str:
+        """`active`, `expired` or `revoked`."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= now else "active"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What `verify` needs of a token that is not revoked; `digest` is hex."""
+
+    digest: bytes
+    expires: float
+    principal: Principal
+
+
+_NOBODY = _Known(b"0" * 64, 0.0, Principal("", ""))
+_NEVER = float("inf")
+_VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires).where(tokens.c.revoked.is_(None))
+
+
+class Tokens:
+    """The tokens in `store`, kept in memory. Needs its `secret.key` beside the store: see `secret_key`.
+
+    `agents` are those with a policy: tokens of any other are refused. It is empty until it is set.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self.agents: Container[str] = frozenset()
+        self._store = store
+        self._clock = clock
+        self._pepper = secret_key(store.path.parent)
+        # One connection for good: SQLite's data_version tells each connection what others committed.
+        self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._version: int | None = None
+        self._looked = 0.0
+        self._known: dict[str, _Known] = {}
+        self.refresh_if_changed()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def create(self, agent: str, *, expires: timedelta | None, now: float) -> tuple[str, TokenRow]:
+        """Make a token for `agent`; it can be read here only, for what is stored is its HMAC."""
+        identity = "".join(secrets.choice(_ALPHABET) for _ in range(_ID))
+        head = f"tg_{identity}_{_base62(secrets.randbits(256), _SECRET)}"
+        token = f"{head}_{_checksum(head)}"
+        ends = None if expires is None else now + expires.total_seconds()
+        row = TokenRow(id=identity, agent=agent, created=now, expires=ends, revoked=None)
+        digest = self._digest(token).decode()
+        self._store.write(insert(tokens).values(id=identity, agent=agent, digest=digest, created=now, expires=ends))
+        self.refresh_if_changed()
+        return token, row
+
+    def list_all(self) -> list[TokenRow]:
+        """Every token ever created, oldest first."""
+        shown = select(tokens.c.id, tokens.c.agent, tokens.c.created, tokens.c.expires, tokens.c.revoked)
+        return [TokenRow(**row._mapping) for row in self._store.read(shown.order_by(tokens.c.created, tokens.c.id))]
+
+    def revoke(self, identity: str) -> bool:
+        """Make the token with this id void, for good; False when there is none that is not void already."""
+        there = (tokens.c.id == identity) & tokens.c.revoked.is_(None)
+        touched = self._store.write(update(tokens).where(there).values(revoked=self._clock()))
+        self.refresh_if_changed()
+        return touched > 0
+
+    def verify(self, token: str, now: float) -> Principal:
+        """The principal this token stands for. Raises Unauthenticated, with one text whatever is wrong."""
+        if len(token) != _LENGTH or not token.isascii() or _checksum(token[:-7]) != token[-6:]:
+            raise _unauthenticated()
+        digest = self._digest(token)
+        identity = token[3:13]
+        known = self._known.get(identity) or self._look_again(identity, now)
+        if not hmac.compare_digest(digest, known.digest) or known.expires <= now:
+            raise _unauthenticated()
+        if known.principal.agent not in self.agents:
+            raise _unauthenticated()
+        return known.principal
+
+    def refresh_if_changed(self) -> bool:
+        """Read the tokens again if the store changed since the last look; True if it did.
+
+        What was known stays in force while the store cannot be read.
+        """
+        try:
+            version = self._connection.execute(text("PRAGMA data_version")).scalar_one()
+            if version == self._version:
+                return False
+            rows = self._connection.execute(_VALID).all()
+        except SQLAlchemyError as error:
+            log.error("tokens cannot be read (%s): changes wait until they can", type(error).__name__)
+            return False
+        self._version = version
+        self._known = {
+            row.id: _Known(
+                row.digest.encode(),
+                _NEVER if row.expires is None else row.expires,
+                Principal(row.agent, row.id),
+            )
+            for row in rows
+        }
+        return True
+
+    def _look_again(self, identity: str, now: float) -> _Known:
+        if not 0 <= now - self._looked < _LOOK_AGAIN:
+            self._looked = now
+            self.refresh_if_changed()
+        return self._known.get(identity, _NOBODY)
+
+    def _digest(self, token: str) -> bytes:
+        return binascii.hexlify(hmac.digest(self._pepper, token.encode(), "sha256"))
+
+
+def secret_key(folder: Path) -> bytes:
+    """The 32 bytes in `secret.key` of the state folder, both made on first use, for their owner only.
+
+    Raises ConfigError when others may read the file or it holds something else.
+    """
+    path = folder / _KEY_FILE
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create_key(path)
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        content = file.read(128).strip()
+    if mode & ~0o600:
+        raise _key_problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
+    try:
+        key = bytes.fromhex(content.decode("ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise _key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
+    return key
+
+
+def _create_key(path: Path) -> None:
+    """Write a new key aside and link it into place: nobody sees half a file, and of two writers one wins."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(aside)
+    except FileExistsError:
+        log.debug("another process made %s first", path)
+    finally:
+        aside.unlink()
+
+
+def _key_problem(path: Path, message: str, fix: str) -> ConfigError:
+    return ConfigError([Problem(str(path), "file", message, fix)])
+
+
+def _base62(number: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits
+
+
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+
+
+def _checksum(head: str) -> str:
+    """CRC32 in base62, two digits at a time: this stands on the path of every call."""
+    rest, low = divmod(binascii.crc32(head.encode()), 3844)
+    high, middle = divmod(rest, 3844)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
+
+
+def _unauthenticated() -> Unauthenticated:
+    return Unauthenticated(
+        "This token is not valid: it is mistyped, unknown, expired or revoked. "
+        "Ask whoever runs the gateway for a new one."
+    )

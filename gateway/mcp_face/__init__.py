@@ -1,0 +1,1 @@
+"""What agents talk to: `/mcp` and `/mcp/{server}`, in both protocol eras."""

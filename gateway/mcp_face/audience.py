@@ -1,0 +1,65 @@
+"""Who hears of changes: legacy sessions and modern listen streams, each only of what its agent may see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+log = logging.getLogger("toolgate.audience")
+
+UPDATED = "notifications/resources/updated"
+LIST_CHANGED = {
+    "tools": "notifications/tools/list_changed",
+    "resources": "notifications/resources/list_changed",
+    "prompts": "notifications/prompts/list_changed",
+}
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One client that wants to know. `server` None: it watches all servers."""
+
+    agent: str
+    server: str | None
+    deliver: Callable[[str, dict[str, Any]], None]
+    lists: frozenset[str] = frozenset()
+    uris: set[tuple[str, str]] = field(default_factory=set)
+    """(server, URI) pairs this client subscribed to."""
+
+
+class Audience:
+    """Every listener of this process."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+
+    def join(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+    def lists_changed(self, server: str, kinds: frozenset[str], concerns: Callable[[str], bool]) -> None:
+        """Tell listeners whose agent `concerns` that lists of `server` changed; `kinds` as in LIST_CHANGED."""
+        for listener in list(self._listeners):
+            if listener.server in (None, server) and concerns(listener.agent):
+                for kind in sorted(kinds & listener.lists):
+                    self._deliver(listener, LIST_CHANGED[kind], {})
+
+    def resource_updated(self, server: str, params: dict[str, Any]) -> None:
+        for listener in list(self._listeners):
+            if (server, params.get("uri", "")) in listener.uris:
+                self._deliver(listener, UPDATED, params)
+
+    def subscribed(self) -> set[tuple[str, str]]:
+        """Every (server, URI) pair somebody subscribed to."""
+        return set().union(*(listener.uris for listener in self._listeners))
+
+    @staticmethod
+    def _deliver(listener: Listener, method: str, params: dict[str, Any]) -> None:
+        try:
+            listener.deliver(method, params)
+        except Exception:  # one listener's trouble must not keep the others from hearing
+            log.exception("a listener could not be told of a change")

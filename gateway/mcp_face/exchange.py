@@ -1,0 +1,118 @@
+"""One modern request and its response: JSON if the answer comes alone, SSE once anything comes before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Send
+
+from gateway.call import Result
+from gateway.errors import Unbridgeable
+from gateway.mcp_face.http import respond
+from gateway.mcp_face.wire import LOG_LEVEL_KEY, LOG_LEVELS, SUBSCRIPTION_KEY, RpcError
+
+PING_INTERVAL = 15.0
+"""Seconds of silence after which an SSE comment keeps the connection open."""
+WATCH_AFTER = 0.02
+"""Seconds after which it is worth a task to see whether the client has left."""
+
+_SSE_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Exchange:
+    """The peer of one modern request. It takes notifications; it cannot be asked, for this era has no way back."""
+
+    def __init__(self, identity: str | int, meta: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.identity = identity
+        self._receive = receive
+        self._send = send
+        self._streaming = False
+        self._gone = False
+        self._level = _rank(meta.get(LOG_LEVEL_KEY))
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        if self._gone:
+            return
+        if method == "notifications/message":
+            # The era delivers log messages only to requests that asked for that level or below.
+            if self._level is None or (_rank(params.get("level")) or 0) < self._level:
+                return
+        elif method != "notifications/progress" and SUBSCRIPTION_KEY not in params.get("_meta", {}):
+            return
+        await self._event({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        raise Unbridgeable(f"The tool asked the client something ({method}), and this client cannot be asked.")
+
+    async def serve(self, answer: Coroutine[Any, Any, Result]) -> None:
+        """Await the answer, or the RpcError it raises, and send it; a client that leaves cancels it."""
+        task = asyncio.current_task()
+        assert task is not None
+        attendant: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(WATCH_AFTER, lambda: attendant.append(loop.create_task(self._attend(task))))
+        try:
+            message: dict[str, Any] = {"jsonrpc": "2.0", "id": self.identity, "result": await answer}
+            status = 200
+        except RpcError as error:
+            message = {"jsonrpc": "2.0", "id": self.identity, "error": error.body()}
+            status = error.status
+        except asyncio.CancelledError:
+            if self._gone and task.uncancel() == 0:
+                return
+            raise
+        finally:
+            timer.cancel()
+            for helper in attendant:
+                helper.cancel()
+        await self._finish(message, status)
+
+    async def _finish(self, message: dict[str, Any], status: int) -> None:
+        body = orjson.dumps(message)
+        if self._streaming:
+            await self._send({"type": "http.response.body", "body": _frame(body), "more_body": False})
+        else:
+            await respond(self._send, status, body)
+
+    async def _event(self, message: dict[str, Any]) -> None:
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": _frame(orjson.dumps(message)), "more_body": True})
+
+    async def _begin(self) -> None:
+        if not self._streaming:
+            self._streaming = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _SSE_HEADERS})
+
+    async def _attend(self, task: asyncio.Task[Any]) -> None:
+        """Cancel the work when the client leaves; keep the connection open while it waits."""
+        pinger = asyncio.get_running_loop().create_task(self._ping())
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            self._gone = True
+            task.cancel()
+        finally:
+            pinger.cancel()
+
+    async def _ping(self) -> None:
+        with contextlib.suppress(OSError):  # the attendant sees the client leave
+            while True:
+                await asyncio.sleep(PING_INTERVAL)
+                await self._begin()
+                await self._send({"type": "http.response.body", "body": b": ping\r\n\r\n", "more_body": True})
+
+
+def _frame(body: bytes) -> bytes:
+    return b"event: message\r\ndata: " + body + b"\r\n\r\n"
+
+
+def _rank(level: Any) -> int | None:
+    return LOG_LEVELS.index(level) if level in LOG_LEVELS else None

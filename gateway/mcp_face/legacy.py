@@ -1,0 +1,225 @@
+"""The legacy era (up to 2025-11-25): the SDK keeps sessions and streams; a middleware answers from raw dicts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.server import Server, ServerRequestContext
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import CallNext as SdkNext
+from mcp.server.context import HandlerResult
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.message import ServerMessageMetadata
+from pydantic import BaseModel, ConfigDict
+from starlette.types import Receive, Scope, Send
+
+from gateway.bridge import Limited, answerable
+from gateway.call import Principal, Result
+from gateway.catalog import Catalog
+from gateway.errors import Unbridgeable, Unrecorded
+from gateway.mcp_face.audience import LIST_CHANGED, Audience, Listener
+from gateway.mcp_face.capabilities import capabilities, instructions
+from gateway.mcp_face.relay import Relay, Request
+from gateway.mcp_face.wire import (
+    CLIENT_CAPABILITIES_KEY,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    LOG_LEVEL_KEY,
+    LOG_LEVELS,
+    SERVER_INFO,
+    RpcError,
+    unrecorded_error,
+)
+
+log = logging.getLogger("toolgate.face")
+
+_PRINCIPAL = "toolgate.principal"
+_MODERN_ONLY = frozenset({"server/discover", "subscriptions/listen"})
+
+
+class Message(BaseModel):
+    """A request or notification to the client, as it is: the SDK's models would drop unknown fields."""
+
+    method: str
+    params: dict[str, Any]
+
+
+class Anything(BaseModel):
+    """A client's answer, as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyPeer:
+    """The client of one legacy request: notified and asked on that request's own stream."""
+
+    context: ServerRequestContext[Any, Any]
+    level: int
+    patience: float
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        if method == "notifications/message" and LOG_LEVELS.index(params.get("level", "emergency")) < self.level:
+            return
+        session: Any = self.context.session
+        await session.send_notification(Message(method=method, params=params), self.context.request_id)
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        session: Any = self.context.session
+        about = ServerMessageMetadata(related_request_id=self.context.request_id)
+        try:
+            answer = await session.send_request(Message(method=method, params=params), Anything, self.patience, about)
+        except MCPError:
+            raise Unbridgeable(f"The client did not answer when the tool asked for {method}.") from None
+        return dict(answer.model_dump(by_alias=True, mode="json"))
+
+
+class Legacy:
+    """One face's legacy side: an SDK server and its sessions."""
+
+    def __init__(
+        self,
+        face: str | None,
+        relay: Relay,
+        catalog: Catalog,
+        audience: Audience,
+        watch: Callable[[], Awaitable[None]],
+        *,
+        max_body: int,
+        patience: float,
+    ) -> None:
+        self.face = face
+        self._relay = relay
+        self._catalog = catalog
+        self._audience = audience
+        self._watch = watch
+        self._patience = patience
+        server: Server[Any] = Server(SERVER_INFO["name"], version=SERVER_INFO["version"])
+        server.middleware.append(self._answer)
+        self._manager = StreamableHTTPSessionManager(server, max_request_body_size=max_body)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._manager.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        # The SDK binds a session to its user: another token gets "Session not found".
+        token = AccessToken(token="", client_id=principal.agent, scopes=[], subject=principal.token)
+        await self._manager.handle_request(
+            {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}, receive, send
+        )
+
+    async def _answer(self, ctx: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
+        context = ctx
+        if context.request_id is None or context.method == "initialize":
+            return await self._let_sdk(context, call_next)
+        connection = context.session._connection
+        if not connection.initialize_accepted and context.method != "ping":
+            raise MCPError(code=INVALID_PARAMS, message="Send initialize first.")
+        if context.method in _MODERN_ONLY:
+            raise MCPError(code=-32601, message="Method not found", data=context.method)
+        if context.method == "logging/setLevel":
+            return _set_level(context)
+        assert context.request is not None
+        principal: Principal = context.request.scope[_PRINCIPAL]
+        request = self._request(context, principal)
+        try:
+            result = await self._relay.answer(request)
+            await self._subscriptions(context, principal)
+            return result
+        except RpcError as error:
+            raise _sdk_error(error) from None
+        except Unrecorded as refused:
+            raise _sdk_error(unrecorded_error(refused)) from None
+        except Exception:
+            log.exception("a request failed inside the gateway")
+            raise MCPError(code=INTERNAL_ERROR, message="The gateway itself failed to answer this request.") from None
+
+    async def _let_sdk(self, context: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
+        result = await call_next(context)
+        if context.method != "initialize" or not isinstance(result, dict):
+            return result
+        told: dict[str, Any] = {
+            "capabilities": capabilities(self._catalog, self.face, "legacy"),
+            "serverInfo": SERVER_INFO,
+        }
+        if (text := instructions(self._catalog, self.face)) is not None:
+            told["instructions"] = text
+        self._attend(context)
+        return {**result, **told}
+
+    def _request(self, context: ServerRequestContext[Any, Any], principal: Principal) -> Request:
+        params: Mapping[str, Any] = context.params or {}
+        declared = context.session.client_capabilities
+        told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
+        level = context.session._connection.state.get("level", "debug")
+        meta = {**(params.get("_meta") or {}), CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
+        peer = LegacyPeer(context, LOG_LEVELS.index(level), self._patience)
+        return Request(
+            principal=principal,
+            server=self.face,
+            era="legacy",
+            method=context.method,
+            params=params,
+            peer=Limited(peer, answerable(meta)),
+            meta=meta,
+        )
+
+    def _attend(self, context: ServerRequestContext[Any, Any]) -> None:
+        """Let a new session hear of changes for as long as it lives.
+
+        The SDK tells of a session's end only through its connection's exit stack.
+        """
+        assert context.request is not None
+        session: Any = context.session
+        connection = session._connection
+        # A session's own stream is written by a task of its own, so that a slow client delays nobody.
+        send, receive = anyio.create_memory_object_stream[Message](256)
+
+        def deliver(method: str, params: dict[str, Any]) -> None:
+            with contextlib.suppress(anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                send.send_nowait(Message(method=method, params=params))
+
+        principal: Principal = context.request.scope[_PRINCIPAL]
+        listener = Listener(principal.agent, self.face, deliver, frozenset(LIST_CHANGED))
+        connection.state["listener"] = listener
+        self._audience.join(listener)
+        connection.exit_stack.callback(self._audience.leave, listener)
+        connection.exit_stack.callback(send.close)
+        assert self._manager._task_group is not None
+        self._manager._task_group.start_soon(_tell, session, receive)
+
+    async def _subscriptions(self, context: ServerRequestContext[Any, Any], principal: Principal) -> None:
+        if context.method not in ("resources/subscribe", "resources/unsubscribe"):
+            return
+        uri = str((context.params or {}).get("uri"))
+        pair = (self._relay.lists.locate(principal.agent, self.face, uri), uri)
+        listener: Listener = context.session._connection.state["listener"]
+        (listener.uris.add if context.method == "resources/subscribe" else listener.uris.discard)(pair)
+        await self._watch()
+
+
+async def _tell(session: Any, messages: anyio.abc.ObjectReceiveStream[Message]) -> None:
+    async with messages:
+        async for message in messages:
+            await session.send_notification(message)
+
+
+def _set_level(context: ServerRequestContext[Any, Any]) -> Result:
+    level = (context.params or {}).get("level")
+    if level not in LOG_LEVELS:
+        raise MCPError(code=INVALID_PARAMS, message=f"Invalid params: 'level' must be one of {', '.join(LOG_LEVELS)}.")
+    context.session._connection.state["level"] = level
+    return {}
+
+
+def _sdk_error(error: RpcError) -> MCPError:
+    return MCPError(code=error.code, message=error.message, data=error.data)

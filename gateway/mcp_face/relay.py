@@ -1,0 +1,214 @@
+"""What a request of either era means: lists are answered here, calls go through the controls."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
+from gateway.catalog import Catalog
+from gateway.errors import Refused, Unexpected, Unrecorded
+from gateway.mcp_face.capabilities import capabilities, instructions
+from gateway.mcp_face.lists import Lists, split
+from gateway.mcp_face.wire import (
+    CLIENT_INFO_KEY,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    PROTOCOL_VERSION_KEY,
+    RESOURCE_NOT_FOUND,
+    SERVER_INFO,
+    SERVER_INFO_KEY,
+    RpcError,
+    dressed,
+    refusal_error,
+    refusal_result,
+)
+
+log = logging.getLogger("toolgate.face")
+
+_KEPT_BACK = frozenset({PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY})
+_KEY_LIMIT = 255
+_LISTS = {
+    "tools/list": "tools",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "prompts/list": "prompts",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request of one client. `server` None: the face of all servers, where names are `server__tool`."""
+
+    principal: Principal
+    server: str | None
+    era: Era
+    method: str
+    params: Mapping[str, Any]
+    peer: Peer
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """What may be forwarded of `_meta`; the client's capabilities stand in it for both eras."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Answers requests. Raises RpcError, and nothing else."""
+
+    catalog: Catalog
+    lists: Lists
+    run: CallNext
+    """The controls around the upstream."""
+
+    async def answer(self, request: Request) -> Result:
+        handler = _HANDLERS.get(request.method)
+        if handler is None:
+            raise RpcError(METHOD_NOT_FOUND, "Method not found", request.method)
+        result = await handler(self, request)
+        return dressed(result, request.era, cacheable=request.method in _CACHEABLE)
+
+    async def _list(self, request: Request) -> Result:
+        kind = _LISTS[request.method]
+        return self.lists.page(request.principal.agent, request.server, kind, request.params.get("cursor"))
+
+    async def _discover(self, request: Request) -> Result:
+        result: Result = {
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": capabilities(self.catalog, request.server, "modern"),
+            "_meta": {SERVER_INFO_KEY: SERVER_INFO},
+        }
+        if (text := instructions(self.catalog, request.server)) is not None:
+            result["instructions"] = text
+        return result
+
+    async def _ping(self, request: Request) -> Result:
+        return {}
+
+    async def _call_tool(self, request: Request) -> Result:
+        server, tool = split(_text(request.params, "name"), request.server)
+        call = self.call(request, server, tool, "call", _mapping(request.params, "arguments"))
+        try:
+            return await self._through(call)
+        except Unrecorded:
+            raise
+        except Refused as refused:
+            return refusal_result(call, refused)
+
+    async def _get_prompt(self, request: Request) -> Result:
+        server, name = split(_text(request.params, "name"), request.server)
+        return await self._ask(self.call(request, server, name, "get", _mapping(request.params, "arguments")))
+
+    async def _read(self, request: Request) -> Result:
+        uri = _text(request.params, "uri")
+        server = self.lists.locate(request.principal.agent, request.server, uri)
+        return await self._ask(self.call(request, server, uri, "read", {}))
+
+    async def _subscribe(self, request: Request) -> Result:
+        """Only says whether it may be done; the era's own side keeps who hears of what."""
+        uri, agent = _text(request.params, "uri"), request.principal.agent
+        server = self.lists.locate(agent, request.server, uri)
+        if not self.lists.policy().visible(agent, server, uri, "read"):
+            code = RESOURCE_NOT_FOUND if request.era == "legacy" else INVALID_PARAMS
+            raise RpcError(code, "There is no such resource that you may read.", {"uri": uri})
+        return {}
+
+    async def _complete(self, request: Request) -> Result:
+        ref = _mapping(request.params, "ref")
+        rest = {key: value for key, value in request.params.items() if key in ("argument", "context")}
+        if ref.get("type") == "ref/prompt":
+            server, name = split(_text(ref, "name"), request.server)
+            return await self._ask(self.call(request, server, name, "get", {"ref": {**ref, "name": name}, **rest}))
+        uri = _text(ref, "uri")
+        server = self.lists.locate(request.principal.agent, request.server, uri) or self._template(request, uri)
+        return await self._ask(self.call(request, server, uri, "read", {"ref": ref, **rest}))
+
+    def _template(self, request: Request, template: str) -> str:
+        for offer in self.catalog.listed():
+            if any(known["uriTemplate"] == template for known in offer.templates):
+                return offer.server
+        return ""
+
+    async def _ask(self, call: Call) -> Result:
+        try:
+            return await self._through(call)
+        except Unrecorded:
+            raise
+        except Refused as refused:
+            raise refusal_error(call, refused) from None
+
+    async def _through(self, call: Call) -> Result:
+        try:
+            return await self.run(call)
+        except Refused:
+            raise
+        except Exception:
+            log.exception("call %s failed inside the gateway", call.id)
+            raise Unexpected(
+                f"The gateway itself failed while handling this call (call {call.id}). Whether it took effect is not "
+                "known: look before you repeat it, and report the call id."
+            ) from None
+
+    def call(self, request: Request, server: str, name: str, action: Action, arguments: Mapping[str, Any]) -> Call:
+        """The call a request asks for. A server that does not exist stands as the empty name."""
+        offer = self.catalog.offer(server)
+        meta = {key: value for key, value in request.meta.items() if key not in _KEPT_BACK}
+        return Call(
+            id=uuid.uuid4().hex,
+            principal=request.principal,
+            server=server if offer is not None else "",
+            tool=name,
+            arguments=arguments,
+            peer=request.peer,
+            era=request.era,
+            method=request.method,
+            action=action,
+            run=_short(meta, "toolgate/run"),
+            key=_short(meta, "toolgate/key") or _short(meta, "claudecode/toolUseId"),
+            meta=meta,
+            answers={key: request.params[key] for key in ("inputResponses", "requestState") if key in request.params},
+            definition=self.catalog.tool(server, name) if action == "call" else None,
+        )
+
+
+_HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {
+    **dict.fromkeys(_LISTS, Relay._list),
+    "tools/call": Relay._call_tool,
+    "prompts/get": Relay._get_prompt,
+    "resources/read": Relay._read,
+    "resources/subscribe": Relay._subscribe,
+    "resources/unsubscribe": Relay._subscribe,
+    "completion/complete": Relay._complete,
+    "server/discover": Relay._discover,
+    "ping": Relay._ping,
+}
+_CACHEABLE = frozenset({*_LISTS, "resources/read", "server/discover"})
+
+
+def _text(params: Mapping[str, Any], key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value:
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {key!r} must be a string that is not empty.")
+    return value
+
+
+def _mapping(params: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = params.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {key!r} must be an object.")
+    return value
+
+
+def _short(meta: Mapping[str, Any], key: str) -> str | None:
+    value = meta.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= _KEY_LIMIT:
+        raise RpcError(
+            INVALID_PARAMS,
+            f"Invalid params: _meta[{key!r}] must be a string of 1 to {_KEY_LIMIT} characters.",
+        )
+    return value

@@ -1,0 +1,118 @@
+"""Where answers and refusals become MCP, for both eras, and the constants of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
+
+from gateway.call import Call, Era, Result
+from gateway.errors import Refused, StaleState, Unrecorded, UpstreamError
+
+PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
+CLIENT_CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
+SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+SUBSCRIPTION_KEY = "io.modelcontextprotocol/subscriptionId"
+REFUSAL_KEY = "toolgate/refusal"
+
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+PARSE_ERROR = -32700
+RESOURCE_NOT_FOUND = -32002
+HEADER_MISMATCH = -32020
+URL_ELICITATION_REQUIRED = -32042
+REFUSED = 52001
+"""Our own code, outside the range the protocol reserves, for refusals of requests that are not tool calls."""
+
+SERVER_INFO = {"name": "toolgate", "title": "Toolgate", "version": version("toolgate")}
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+
+class RpcError(Exception):
+    """A JSON-RPC error to answer with. Its message is written for the client.
+
+    `status` is the HTTP status of the modern era's answer, where it is not the code's usual one.
+    """
+
+    def __init__(self, code: int, message: str, data: Any = None, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+        self.status = ERROR_CODE_HTTP_STATUS.get(code, 200) if status is None else status
+
+    def body(self) -> dict[str, Any]:
+        error = {"code": self.code, "message": self.message}
+        return error if self.data is None else {**error, "data": self.data}
+
+
+def refusal_result(call: Call, refused: Refused) -> Result:
+    """A refused tool call as a result the model reads. Raises RpcError where the protocol wants an error."""
+    text = str(refused)
+    if isinstance(refused, StaleState):
+        raise RpcError(INVALID_PARAMS, text)
+    if isinstance(refused, UpstreamError):
+        if _protocol_matter(refused.code):
+            raise RpcError(refused.code, refused.message, refused.data)
+        text = (
+            f"{call.server} rejected this call of {call.tool}: {refused.message}. Correct it before you call again."
+            if refused.code == INVALID_PARAMS
+            else f"{call.server} failed to run {call.tool} and gave no usable reason. It may or may not have taken "
+            "effect: look before you repeat it, or go on without it."
+        )
+    told: dict[str, Any] = {"reason": refused.reason, "call": call.id}
+    if refused.retry_after is not None:
+        told["retry_after"] = round(refused.retry_after, 3)
+    return {"content": [{"type": "text", "text": text}], "isError": True, "_meta": {REFUSAL_KEY: told}}
+
+
+def refusal_error(call: Call, refused: Refused) -> RpcError:
+    """A refused request that is not a tool call, as a JSON-RPC error."""
+    if isinstance(refused, UpstreamError):
+        known = _protocol_matter(refused.code) or refused.code in (INVALID_PARAMS, RESOURCE_NOT_FOUND)
+        if known:
+            return RpcError(refused.code, refused.message, refused.data)
+        return RpcError(INTERNAL_ERROR, f"{call.server} failed to answer {call.method} and gave no usable reason.")
+    if isinstance(refused, StaleState):
+        return RpcError(INVALID_PARAMS, str(refused))
+    if refused.reason == "not_found":
+        legacy_resource = call.action == "read" and call.era == "legacy"
+        code = RESOURCE_NOT_FOUND if legacy_resource else INVALID_PARAMS
+        return RpcError(code, str(refused), {"uri": call.tool} if call.action == "read" else None)
+    told: dict[str, Any] = {"reason": refused.reason, "call": call.id}
+    if refused.retry_after is not None:
+        told["retry_after"] = round(refused.retry_after, 3)
+    return RpcError(REFUSED, str(refused), told)
+
+
+def unrecorded_error(refused: Unrecorded) -> RpcError:
+    """Nothing may run: not a matter for the model, but for whoever runs the client."""
+    return RpcError(INTERNAL_ERROR, str(refused), {"reason": refused.reason}, status=503)
+
+
+def _protocol_matter(code: int) -> bool:
+    """Codes a client has to act on itself: 2026-07-28 reserves -32020..-32099; -32042 is URL elicitation."""
+    return -32099 <= code <= -32020
+
+
+def dressed(result: Result, era: Era, *, cacheable: bool = False) -> Result:
+    """`result` with the envelope its era wants, whatever era it came from. Fields unknown to us stay."""
+    if era == "modern":
+        extra = {"ttlMs": 0, "cacheScope": "private"} if cacheable else {}
+        return {"resultType": "complete", **extra, **result}
+    if "resultType" not in result:
+        return result
+    plain = {key: value for key, value in result.items() if key not in ("resultType", "ttlMs", "cacheScope")}
+    meta = plain.get("_meta")
+    if isinstance(meta, Mapping) and SERVER_INFO_KEY in meta:
+        plain["_meta"] = {key: value for key, value in meta.items() if key != SERVER_INFO_KEY}
+        if not plain["_meta"]:
+            del plain["_meta"]
+    return plain

@@ -1,0 +1,82 @@
+"""Prometheus metrics of one gateway process. No label value ever comes from a request.
+
+Agents come from the policy folder, servers from the configuration, tools from what upstreams published;
+a call that names anything else is counted under `-`.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
+COMMIT_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
+
+
+class Metrics:
+    """Every metric the gateway keeps, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.calls = Counter(
+            "toolgate_calls", "Calls by outcome.", ["agent", "server", "tool", "outcome"], registry=registry
+        )
+        self.call_seconds = Histogram(
+            "toolgate_call_duration_seconds",
+            "Time from a call's arrival at the first control to its answer.",
+            ["server"],
+            buckets=CALL_SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("toolgate_calls_in_flight", "Calls being worked on.", registry=registry)
+        self.refusals = Counter(
+            "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
+        )
+        self.retries = Counter(
+            "toolgate_retries",
+            "Attempts made again after a transient failure.",
+            ["server"],
+            registry=registry,
+        )
+        self.breaker = Gauge(
+            "toolgate_breaker_state",
+            "Circuit breaker of an upstream: 0 closed, 1 half-open, 2 open.",
+            ["server"],
+            registry=registry,
+        )
+        self.upstream_up = Gauge(
+            "toolgate_upstream_up", "Whether an upstream is connected: 1 or 0.", ["server"], registry=registry
+        )
+        self.tools = Gauge("toolgate_tools", "Tools an upstream offers.", ["server"], registry=registry)
+        self.commit_seconds = Histogram(
+            "toolgate_event_commit_seconds",
+            "Time of one group commit of events.",
+            buckets=COMMIT_SECONDS,
+            registry=registry,
+        )
+        self.commit_rows = Histogram(
+            "toolgate_event_commit_rows",
+            "Events in one group commit.",
+            buckets=COMMIT_ROWS,
+            registry=registry,
+        )
+        self.store_ok = Gauge(
+            "toolgate_store_ok",
+            "Whether events can be written: 1 or 0. At 0 no tool runs.",
+            registry=registry,
+        )
+        self.store_ok.set(1)
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """Note one group commit; `rows` 0 means it failed."""
+        self.store_ok.set(1 if rows else 0)
+        if rows:
+            self.commit_rows.observe(rows)
+            self.commit_seconds.observe(seconds)
+
+    def render(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,90 @@
+"""The order of controls, outermost first, and how they become one callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.audit import Audit
+from gateway.call import Call, CallNext, Control, Result
+from gateway.config import Config
+from gateway.controls.audit import RecordRefusals
+from gateway.controls.authorize import Authorize
+from gateway.controls.breaker import Breaker
+from gateway.controls.bulkhead import Bulkhead
+from gateway.controls.credential import AttachCredential
+from gateway.controls.deadline import Deadline
+from gateway.controls.intent import Intent
+from gateway.controls.measure import Measure
+from gateway.controls.retry import Retry
+from gateway.controls.throttle import Throttle
+from gateway.controls.validate import Validate
+from gateway.credentials import Credentials
+from gateway.metrics import Metrics
+from gateway.policy import Policy
+
+ORDER: tuple[tuple[str, type[Control], str], ...] = (
+    ("measure", Measure, "sees every outcome"),
+    ("audit", RecordRefusals, "refusals are evidence too"),
+    ("throttle", Throttle, "cheapest refusal first: a flood never reaches the policy"),
+    ("authorize", Authorize, "nothing below runs without a permit"),
+    ("validate", Validate, "refuse before anything reads the arguments"),
+    ("intent", Intent, "after a crash nothing that ran is unrecorded"),
+    ("deadline", Deadline, "one deadline, whatever happens below"),
+    ("retry", Retry, "outside the breaker: each attempt counts"),
+    ("breaker", Breaker, "fail fast, probe after a rest"),
+    ("bulkhead", Bulkhead, "one hanging server cannot take the gateway"),
+    ("credential", AttachCredential, "innermost: nothing above ever holds a secret"),
+)
+"""Name, control and the reason it stands where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the controls need, made once by the application."""
+
+    config: Config
+    policy: Callable[[], Policy]
+    audit: Audit
+    credentials: Credentials
+    metrics: Metrics
+
+
+def describe() -> list[tuple[str, str]]:
+    """(name, reason) of each control, outermost first."""
+    return [(name, reason) for name, _, reason in ORDER]
+
+
+def controls(parts: Parts) -> list[Control]:
+    """One instance of each control, in order."""
+    config, metrics = parts.config, parts.metrics
+    breaker, retry = config.breaker, config.retry
+    made: dict[type[Control], Control] = {
+        Measure: Measure(metrics),
+        RecordRefusals: RecordRefusals(parts.audit),
+        Throttle: Throttle(config.throttle.per_second, config.throttle.burst),
+        Authorize: Authorize(parts.policy),
+        Validate: Validate(),
+        Intent: Intent(parts.audit),
+        Deadline: Deadline(lambda server: config.servers[server].timeout),
+        Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),
+        Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics),
+        Bulkhead: Bulkhead(lambda server: config.servers[server].max_concurrent),
+        AttachCredential: AttachCredential(parts.credentials),
+    }
+    return [made[kind] for _, kind, _ in ORDER]
+
+
+def chain(controls: Sequence[Control], send: CallNext) -> CallNext:
+    """Nest the controls around `send`, the first outermost."""
+    call_next = send
+    for control in reversed(controls):
+        call_next = _wrap(control, call_next)
+    return call_next
+
+
+def _wrap(control: Control, call_next: CallNext) -> CallNext:
+    async def step(call: Call) -> Result:
+        return await control(call, call_next)
+
+    return step

@@ -1,0 +1,16 @@
+"""Who may call what, with which arguments: policy files in, decisions out. The one door to Casbin.
+
+files    bytes on disk to text and tables, strictly
+rules    one rule: what it names, and how names are matched
+where    conditions on arguments: what they may say, and when they hold
+narrow   a tool's input schema as one agent may see it
+enforcer Casbin: the model decisions rely on, and one immutable enforcer per agent
+policy   the values the gateway works with: Policy and Decision
+loader   a folder of files to one Policy, or every problem in it
+"""
+
+from gateway.policy.loader import load
+from gateway.policy.policy import Decision, Policy
+from gateway.policy.rules import Action, Rule
+
+__all__ = ["Action", "Decision", "Policy", "Rule", "load"]

@@ -1,0 +1,88 @@
+"""Casbin: the model every decision relies on, and one immutable enforcer per agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from threading import Lock
+from typing import Any
+
+import casbin
+
+from gateway.policy.rules import Rule, seg
+
+MODEL = {
+    ("r", "r"): "sub, srv, tool, act, ctx",
+    ("p", "p"): "sub, srv, tool, act, eft, rule",
+    ("g", "g"): "_, _",
+    ("e", "e"): "some(where (p_eft == allow)) && !some(where (p_eft == deny))",
+    ("m", "m"): (
+        "g(r_sub, p_sub) && r_act == p_act && seg(r_srv, p_srv) && seg(r_tool, p_tool) && holds(r_ctx, p_rule)"
+    ),
+}
+"""The model as Casbin parses it (`r.sub` becomes `r_sub`). Another one may fail open, so it does not load."""
+
+_SECTIONS: dict[str, str] = casbin.model.Model.section_name_map
+
+
+def model_faults(text: str) -> Iterator[tuple[str, str, str]]:
+    """Key, message and fix for everything in which a model differs from MODEL once Casbin has parsed it."""
+    try:
+        parsed = casbin.Enforcer.new_model(text=text)
+    except Exception as error:  # Casbin raises whatever its parser stumbled on
+        yield "model", f"Casbin cannot read it ({type(error).__name__})", "restore the model of this release"
+        return
+    found = {(section, key): part.value for section, parts in parsed.items() for key, part in parts.items()}
+    for place in sorted(MODEL.keys() | found.keys()):
+        if found.get(place) != MODEL.get(place):
+            section, key = place
+            expected = MODEL.get(place)
+            yield (
+                f"{_SECTIONS[section]}.{key}",
+                f"is {_shown(found.get(place))}, but decisions rely on {_shown(expected)}",
+                f"write: {key} = {_source(expected)}" if expected else f"remove {key}",
+            )
+
+
+class Enforcer:
+    """Casbin over the rules of one agent and its roles. Never changes once made; threads may share it."""
+
+    def __init__(self, model: str, agent: str, roles: Iterable[str], rules: Iterable[Rule]) -> None:
+        self._agent = agent
+        self._lock = Lock()  # Casbin writes to its function map and role graph while it enforces
+        parsed = casbin.Enforcer.new_model(text=model)
+        for rule in _in_order(rules):
+            row = [rule.subject, rule.server, rule.name, rule.action, rule.effect, rule.id]
+            parsed.add_policy("p", "p", row)
+        for role in roles:
+            parsed.add_policy("g", "g", [agent, role])
+        self._casbin = casbin.Enforcer(parsed)
+        self._casbin.fm.add_function("seg", seg)
+        self._casbin.fm.add_function("holds", _holds)
+        self._casbin.build_role_links()
+
+    def enforce(self, server: str, name: str, action: str, holding: frozenset[str]) -> tuple[bool, str | None]:
+        """Casbin's verdict and the id of the rule that made it, None when no rule did.
+
+        `holding` are the ids of the rules whose condition holds, or that have none.
+        """
+        with self._lock:
+            allowed, row = self._casbin.enforce_ex(self._agent, server, name, action, holding)
+        return allowed is True, row[-1] if row else None
+
+
+def _in_order(rules: Iterable[Rule]) -> list[Rule]:
+    """Denies first, as Casbin stops at one; allows backwards, as it names the last that matches."""
+    backwards = list(rules)[::-1]
+    return sorted(backwards, key=lambda rule: rule.effect == "allow")
+
+
+def _holds(holding: frozenset[str], rule: str) -> bool:
+    return rule in holding
+
+
+def _source(value: str) -> str:
+    return value.replace("r_", "r.").replace("p_", "p.")
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else f'"{_source(value)}"'

@@ -1,0 +1,96 @@
+"""A folder of policy files to one Policy, or every problem in it at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from gateway.errors import ConfigError
+from gateway.policy.enforcer import MODEL, Enforcer, model_faults
+from gateway.policy.files import Report, read_document, read_text
+from gateway.policy.page import Kind, Page, PageReader, normal, role_subject
+from gateway.policy.policy import Grant, Policy
+from gateway.policy.rules import nearest
+from gateway.policy.where import compile_where
+
+_TOML = "[!.]*.toml"
+
+
+def load(folder: Path, servers: Collection[str]) -> Policy:
+    """The policy in `folder`: `model.conf`, `<agent>.toml`, `roles/<role>.toml`.
+
+    Rules may name `servers` only. Raises ConfigError with every problem found.
+    """
+    report = Report()
+    if not folder.is_dir():
+        fix = "create it, with model.conf and one <agent>.toml for each agent"
+        report.problem(str(folder), "policies", "is not a folder", fix)
+        raise ConfigError(report.problems)
+    model = _model(folder, report)
+    roles = {page.name: page for page in _pages(folder, "role", servers, report)}
+    agents = {page.name: page for page in _pages(folder, "agent", servers, report)}
+    _check_folder(folder, report)
+    _check_roles(folder, agents, roles, report)
+    if report.problems:
+        raise ConfigError(sorted(report.problems))
+    grants = {agent: _grant(model, page, roles) for agent, page in agents.items()}
+    return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)))
+
+
+def _model(folder: Path, report: Report) -> str:
+    path = folder / "model.conf"
+    text = read_text(path, folder, report)
+    if text is None:
+        return ""
+    for key, message, fix in model_faults(text):
+        report.problem(str(path), key, message, fix)
+    return text
+
+
+def _pages(folder: Path, kind: Kind, servers: Collection[str], report: Report) -> Iterator[Page]:
+    place = folder if kind == "agent" else folder / "roles"
+    for path in sorted(place.glob(_TOML)):
+        document = read_document(path, folder, report)
+        if document is not None:
+            yield PageReader(document, kind, servers, report).page()
+
+
+def _check_folder(folder: Path, report: Report) -> None:
+    """A file nobody reads may be a policy somebody believes in."""
+    if not any(folder.glob(_TOML)):
+        report.problem(str(folder), "policies", "holds no agent file", "write one <agent>.toml for each agent")
+    for path in [*folder.glob("[!.]*"), *(folder / "roles").glob("[!.]*")]:
+        if path.suffix not in (".toml", ".md") and path not in (folder / "model.conf", folder / "roles"):
+            fix = "name it <agent>.toml or roles/<role>.toml, or remove it"
+            report.warning(str(path), "file", "is not read", fix)
+
+
+def _check_roles(folder: Path, agents: Mapping[str, Page], roles: Mapping[str, Page], report: Report) -> None:
+    existing = {path.stem for path in (folder / "roles").glob(_TOML)}
+    for page in agents.values():
+        for role in page.roles:
+            if role not in existing:
+                message = f'names the role "{role}", which has no file'
+                report.problem(page.path, "roles", message, nearest(role, existing))
+    used = {role for page in agents.values() for role in page.roles}
+    for role in roles.keys() - used:
+        report.warning(roles[role].path, "role", "is used by no agent", "name it in an agent's roles")
+
+
+def _grant(model: str, page: Page, roles: Mapping[str, Page]) -> Grant:
+    rules = page.rules + tuple(rule for role in page.roles for rule in roles[role].rules)
+    conditions = {rule.id: compile_where(rule.id, rule.effect, rule.where) for rule in rules if rule.where is not None}
+    enforcer = Enforcer(model, page.name, map(role_subject, page.roles), rules)
+    return Grant(rules, MappingProxyType(conditions), enforcer)
+
+
+def _digest(agents: Mapping[str, Page], roles: Mapping[str, Page]) -> str:
+    content = {
+        "model": sorted([*place, value] for place, value in MODEL.items()),
+        "agents": {name: [page.roles, [*map(normal, page.rules)]] for name, page in agents.items()},
+        "roles": {name: [*map(normal, page.rules)] for name, page in roles.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

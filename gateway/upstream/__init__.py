@@ -1,0 +1,6 @@
+"""The gateway's connections to tool servers."""
+
+from gateway.upstream.link import Link, Listing, ServerSpec
+from gateway.upstream.upstream import Upstream
+
+__all__ = ["Link", "Listing", "ServerSpec", "Upstream"]

@@ -1,0 +1,53 @@
+"""How a connection fails, in words a model can act on. The words are ours: no library's text ever gets in.
+
+Only a connection that was never made counts as Unreachable: the tool cannot have run. Once a byte was
+sent, nobody can tell, so everything later is Interrupted or Garbled.
+"""
+
+from __future__ import annotations
+
+import aiohttp
+
+from gateway.errors import Garbled, Interrupted, Unreachable, UpstreamError, UpstreamFailed
+
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+
+
+def unreachable(server: str) -> Unreachable:
+    return Unreachable(f"{server} cannot be reached right now; nothing was sent. Try again later or go on without it.")
+
+
+def interrupted(server: str, *, retry_after: float | None = None) -> Interrupted:
+    return Interrupted(
+        f"{server} was asked, but no whole answer came. It is not known whether the call took effect: "
+        "look before you repeat it.",
+        retry_after=retry_after,
+    )
+
+
+def garbled(server: str) -> Garbled:
+    return Garbled(
+        f"{server} was asked, but what came back cannot be read. It is not known whether the call took "
+        "effect: look before you repeat it."
+    )
+
+
+def of_client(server: str, error: Exception) -> UpstreamFailed:
+    """The failure that stands for what the HTTP client raised (ClientError, OSError or ValueError)."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return garbled(server)
+    if isinstance(error, _NOT_SENT) or not isinstance(error, aiohttp.ClientError | OSError):
+        return unreachable(server)
+    return interrupted(server)
+
+
+def refuses_credential(error: UpstreamError) -> bool:
+    """Whether the upstream answered with HTTP 401 or 403."""
+    return error.code in (401, 403)
+
+
+def describe(failed: UpstreamFailed) -> str:
+    """A line for the operator's log."""
+    if isinstance(failed, UpstreamError):
+        return f"{failed.reason}, code {failed.code}"
+    return failed.reason

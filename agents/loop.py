@@ -98,7 +98,7 @@ class Agent:
             cache_control={"type": "ephemeral"},
             output_config=_shape(schema) if schema else omit,
         )
-        return message.to_dict(mode="json")
+        return message.to_dict(mode="json", warnings=False)  # of blocks this SDK does not know
 
     async def _record(self, run: Run, answer: dict[str, Any]) -> None:
         run.usage.append(answer["usage"])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
+import httpx2
+from anthropic import AsyncAnthropic
 
 from agents.prices import Price, load_prices, price_request
 from agents.scripted import SCRIPTS, Script
@@ -69,6 +70,6 @@ async def open_model(name: str, environ: Mapping[str, str]) -> AsyncIterator[Mod
 async def open_scripted(name: str, script: Script) -> AsyncIterator[Model]:
     """Serve `script` on loopback and reach it as any model is reached, with no key of the environment."""
     with serve(script) as url:
-        http = DefaultAsyncHttpxClient(trust_env=False)  # a proxy setting must not catch loopback traffic
+        http = httpx2.AsyncClient(trust_env=False)  # a proxy setting must not catch loopback traffic
         async with AsyncAnthropic(api_key=KEY, base_url=url, http_client=http) as client:
             yield Model(client, name)

@@ -69,18 +69,9 @@ class Audit:
         return self._append("refusal", call, refused.reason, data)
 
     def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
+        name, text = call.tool[:_NAME_LIMIT], orjson.dumps(data).decode()
         return self.store.append(
-            {
-                "at": self.clock(),
-                "kind": kind,
-                "call": call.id,
-                "agent": call.principal.agent,
-                "server": call.server,
-                "tool": call.tool[:_NAME_LIMIT],
-                "run": call.run,
-                "reason": reason,
-                "data": orjson.dumps(data).decode(),
-            }
+            (self.clock(), kind, call.id, call.principal.agent, call.server, name, call.run, reason, text)
         )
 
     def _redacted(self, call: Call) -> Any:

@@ -31,7 +31,7 @@ from sqlalchemy import (
     event,
     insert,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.errors import Unrecorded
 
@@ -57,6 +57,11 @@ events = Table(
 )
 """Append-only. `at` is seconds since the epoch; `data` is a JSON object; see `gateway.audit` for kinds."""
 
+EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
+"""The columns of an event, in the order in which `Store.append` takes their values."""
+
+EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
+
 tokens = Table(
     "tokens",
     metadata,
@@ -72,7 +77,7 @@ tokens = Table(
 
 @dataclass(slots=True)
 class _Batch:
-    rows: Sequence[dict[str, Any]]
+    rows: Sequence[EventRow]
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
 
@@ -89,6 +94,9 @@ class Store:
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
+        dialect = self.engine.dialect
+        self._insert = str(insert(events).values(**{name: None for name in EVENT}).compile(dialect=dialect))
+        self._errors: type[Exception] = dialect.loaded_dbapi.Error
         self.failed: str | None = None
         self._on_commit = on_commit
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -106,7 +114,7 @@ class Store:
             self._thread = None
         self.engine.dispose()
 
-    def append(self, *rows: dict[str, Any]) -> asyncio.Future[None]:
+    def append(self, *rows: EventRow) -> asyncio.Future[None]:
         """Hand event rows to the writer now; the future ends when they are durable.
 
         It raises Unrecorded when they could not be written. Rows handed in from one task keep their order.
@@ -131,7 +139,9 @@ class Store:
 
     def _write_forever(self) -> None:
         closing = False
-        with self.engine.connect() as connection:
+        # The driver's own connection: a commit is on every call's way, and Core's machinery costs as much again.
+        driver = self.engine.raw_connection()
+        try:
             while not closing:
                 batches = [self._queue.get()]
                 while not self._queue.empty():
@@ -139,15 +149,19 @@ class Store:
                 closing = None in batches
                 waiting = [batch for batch in batches if batch is not None]
                 if waiting:
-                    self._settle(waiting, self._commit(connection, waiting))
+                    self._settle(waiting, self._commit(driver, waiting))
+        finally:
+            driver.close()
 
-    def _commit(self, connection: Any, batches: list[_Batch]) -> str | None:
+    def _commit(self, driver: PoolProxiedConnection, batches: list[_Batch]) -> str | None:
+        """Write the batches in one transaction; what went wrong, or None."""
         started = time.perf_counter()
         rows = [row for batch in batches for row in batch.rows]
         try:
-            with connection.begin():
-                connection.execute(insert(events), rows)
-        except SQLAlchemyError as error:
+            driver.cursor().executemany(self._insert, rows)
+            driver.commit()
+        except self._errors as error:
+            driver.rollback()
             problem = type(error).__name__
             if self.failed is None:
                 log.error("events cannot be written (%s): no tool runs until they can", problem)

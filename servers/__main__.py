@@ -27,7 +27,7 @@ SERVERS = (
     records.SERVER,
 )
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
-STOP_SECONDS = 3.0
+STOP_SECONDS = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

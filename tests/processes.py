@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 """Seconds a program may take until it is ready."""
 STOP_TIMEOUT = 10.0
 """Seconds a program may take to end after it was asked to."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Collection, Iterator, Mapping
 
@@ -40,9 +39,9 @@ def _summary(config: Config, policy: Policy) -> str:
 
 def _connect(config: Config, policy: Policy) -> int:
     """Ask every server for its tools; problems are servers out of reach, and tools named but not there."""
-    from gateway.app import connect_all
+    from gateway.cli.reach import reach
 
-    findings = asyncio.run(connect_all(config))
+    findings = reach(config)
     rows = [(each.server, "yes" if each.ok else "no", str(len(each.tools)), each.detail) for each in findings]
     print("\n" + table(("SERVER", "REACHED", "TOOLS", "DETAIL"), rows))
     offered = {each.server: each.tools for each in findings if each.ok}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Any
 
 from gateway.cli.files import read
 from gateway.cli.output import show_json, table
+from gateway.cli.reach import reach
 from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
@@ -22,9 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
         message = f"no agent of this name has a policy file{nearest(agent, policy.agents)}"
         known = ", ".join(sorted(policy.agents)) or "none yet"
         raise ConfigError([Problem(str(config.policies_dir), agent, message, f"name one of: {known}")])
-    from gateway.app import connect_all
-
-    findings = asyncio.run(connect_all(config))
+    findings = reach(config)
     shapes = [
         _shape(config, each.server, tool) | ({} if agent is None else _access(policy, agent, each.server, tool))
         for each in findings

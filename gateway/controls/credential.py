@@ -14,4 +14,4 @@ class AttachCredential:
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         credential = self.credentials.of(call.principal.agent, call.server)
-        return await call_next(replace(call, credential=credential))
+        return await call_next(call if credential is None else replace(call, credential=credential))

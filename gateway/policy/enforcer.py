@@ -50,11 +50,11 @@ class Enforcer:
         self._agent = agent
         self._lock = Lock()  # Casbin writes to its function map and role graph while it enforces
         parsed = casbin.Enforcer.new_model(text=model)
+        # Appended as Casbin's own adapters do: its add_policy compares each rule with all before it.
         for rule in _in_order(rules):
             row = [rule.subject, rule.server, rule.name, rule.action, rule.effect, rule.id]
-            parsed.add_policy("p", "p", row)
-        for role in roles:
-            parsed.add_policy("g", "g", [agent, role])
+            parsed["p"]["p"].policy.append(row)
+        parsed["g"]["g"].policy.extend([agent, role] for role in roles)
         self._casbin = casbin.Enforcer(parsed)
         self._casbin.fm.add_function("seg", seg)
         self._casbin.fm.add_function("holds", _holds)

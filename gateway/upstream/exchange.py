@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
 
-from gateway.call import Peer
+from gateway.call import Peer, Silent
 from gateway.errors import Unbridgeable
 from gateway.upstream.link import NOTICES, Signals
 from gateway.upstream.wire import METHOD_NOT_FOUND, progress_token
@@ -27,11 +27,12 @@ class Exchange:
     """One request in flight. `take` hands on what belongs to it, in order; `close` ends open questions.
 
     `inbox` is for links that read for all requests at once (a process): it keeps the order without letting
-    one slow client hold up the others.
+    one slow client hold up the others. `own` says that the request is the gateway's, not a client's.
     """
 
     def __init__(self, id: int, params: Mapping[str, Any], peer: Peer, signals: Signals, reply: Reply) -> None:
         self.id = id
+        self.own = isinstance(peer, Silent)
         self.inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._token = progress_token(params)
         self._peer = peer
@@ -111,6 +112,8 @@ class Exchanges:
         params = params if isinstance(params, dict) else {}
         if not isinstance(method, str):
             id = message.get("id")
+            if id is None:  # an error of a request whose id the upstream could not read
+                return _only(list(self.open.values()))
             return self.open.get(id) if type(id) is int else None
         if method in NOTICES:
             self._signals.notice(method, params)
@@ -118,11 +121,10 @@ class Exchanges:
         if method == "notifications/progress":
             token = params.get("progressToken")
             return self.open.get(token) if type(token) is int else None
-        if len(self.open) == 1 and method != "ping":
-            return next(iter(self.open.values()))
-        if "id" in message:
+        only = _only([one for one in self.open.values() if not one.own]) if method != "ping" else None
+        if only is None and "id" in message:
             self._spawn(answer(message, self._nobody, self._reply))
-        return None
+        return only
 
     async def _nobody(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         raise Unbridgeable(f"The gateway cannot tell which call asks: {len(self.open)} are in flight.")
@@ -135,6 +137,10 @@ class Exchanges:
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def _only(exchanges: list[Exchange]) -> Exchange | None:
+    return exchanges[0] if len(exchanges) == 1 else None
 
 
 async def answer(

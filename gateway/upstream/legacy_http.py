@@ -20,9 +20,7 @@ from gateway.upstream.link import Signals
 from gateway.upstream.pace import Pace
 from gateway.upstream.sse import Events
 from gateway.upstream.wire import (
-    CLIENT_INFO,
-    LEGACY,
-    LEGACY_CAPABILITIES,
+    INITIALIZE,
     METHOD_NOT_FOUND,
     encode,
     is_answer,
@@ -63,14 +61,9 @@ class LegacyHttpLink:
 
     async def initialize(self) -> None:
         """Open a session; until it is open, requests still carry the one before. Raises UpstreamFailed."""
-        params = {
-            "protocolVersion": LEGACY,
-            "capabilities": LEGACY_CAPABILITIES,
-            "clientInfo": CLIENT_INFO,
-        }
-        exchange = self._exchanges.begin(params, Silent())
+        exchange = self._exchanges.begin(INITIALIZE, Silent())
         try:
-            hello = await self._post(exchange, _request(exchange.id, "initialize", params), self._base)
+            hello = await self._post(exchange, _request(exchange.id, "initialize", INITIALIZE), self._base)
         finally:
             self._exchanges.end(exchange)
         version = hello.get("protocolVersion")

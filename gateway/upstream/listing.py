@@ -9,8 +9,8 @@ from mcp.shared.inbound import find_invalid_x_mcp_header
 
 from gateway.call import Silent
 from gateway.errors import UpstreamError
-from gateway.upstream.failures import refuses_credential
 from gateway.upstream.link import Link, Listing
+from gateway.upstream.wire import METHOD_NOT_FOUND
 
 log = logging.getLogger("toolgate.upstream")
 
@@ -49,9 +49,9 @@ async def _all(server: str, link: Link, method: str, field: str, key: str) -> tu
         try:
             page = await link.request(method, params, peer=Silent())
         except UpstreamError as error:
-            if refuses_credential(error):
+            if method == "tools/list" and error.code != METHOD_NOT_FOUND:
                 raise
-            log.warning("%s: %s is not answered (error %d)", server, method, error.code)
+            log.info("%s: %s is not answered (error %d)", server, method, error.code)
             break
         entries = page.get(field)
         for entry in entries if isinstance(entries, list) else ():

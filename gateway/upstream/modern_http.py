@@ -17,7 +17,7 @@ from gateway.upstream.http import ACCEPT, Door, Messages, kind
 from gateway.upstream.link import NOTICES, Signals
 from gateway.upstream.pace import Pace
 from gateway.upstream.sse import Events
-from gateway.upstream.wire import METHOD_NOT_FOUND, MODERN, encode, is_answer, outcome, request_params
+from gateway.upstream.wire import METHOD_NOT_FOUND, MODERN, encode, is_answer, listen_filter, outcome, request_params
 
 _LISTEN = "subscriptions/listen"
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
@@ -84,7 +84,7 @@ class ModernHttpLink:
         await self.request("server/discover", {}, peer=Silent())
 
     def follow(self) -> None:
-        if self._follower is None and self._filter():
+        if self._follower is None and listen_filter(self.hello, self._wanted):
             self._follower = asyncio.create_task(self._follow())
 
     async def watch(self, uri: str, on: bool) -> None:
@@ -93,18 +93,6 @@ class ModernHttpLink:
             self._follower.cancel()
             self._follower = None
         self.follow()
-
-    def _filter(self) -> dict[str, Any]:
-        """What to ask of `subscriptions/listen`, by what the server says it can tell."""
-        capabilities = self.hello.get("capabilities", {})
-        asked: dict[str, Any] = {
-            f"{kind}ListChanged": True
-            for kind in ("tools", "resources", "prompts")
-            if (capabilities.get(kind) or {}).get("listChanged")
-        }
-        if self._wanted:
-            asked["resourceSubscriptions"] = sorted(self._wanted)
-        return asked
 
     async def _follow(self) -> None:
         """Keep the standing stream open for as long as the server offers one."""
@@ -123,7 +111,7 @@ class ModernHttpLink:
             await pace.wait()
 
     async def _listen(self, pace: Pace) -> None:
-        door, id, params = self._door, next(self._ids), {"notifications": self._filter()}
+        door, id, params = self._door, next(self._ids), {"notifications": listen_filter(self.hello, self._wanted)}
         sent = request_params("modern", id, params)
         body = encode({"jsonrpc": "2.0", "id": id, "method": _LISTEN, "params": sent})
         async with door.send("POST", self._head(_LISTEN, params, {}), body) as response:

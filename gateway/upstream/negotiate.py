@@ -12,15 +12,21 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from gateway.call import Era
 from gateway.errors import Unreachable, UpstreamError, UpstreamFailed
 from gateway.upstream.failures import garbled, interrupted, refuses_credential
+from gateway.upstream.groups import GROUPS
 from gateway.upstream.http import Door, client_session
 from gateway.upstream.legacy_http import LegacyHttpLink
 from gateway.upstream.link import Link, ServerSpec, Signals
 from gateway.upstream.modern_http import ModernHttpLink
+from gateway.upstream.stdio import StdioLink
 from gateway.upstream.wire import MODERN, UNSUPPORTED_VERSION
 
 _HANDSHAKES = frozenset(HANDSHAKE_PROTOCOL_VERSIONS)
 _PATIENCE = 10.0
 """Seconds an HTTP server has for `server/discover`, and again for `initialize`."""
+_PROBE_PATIENCE = 3.0
+"""Seconds a process has to answer `server/discover` before it is taken to be legacy."""
+_START_PATIENCE = 60.0
+"""Seconds a process has to start: it may have to be downloaded first."""
 
 
 class Connector(Protocol):
@@ -41,7 +47,7 @@ class Connector(Protocol):
 def connector_of(server: ServerSpec, wanted: Collection[str]) -> Connector:
     """`wanted`: the URIs of resources to be told of, asked whenever a standing stream is opened."""
     if server.url is None:
-        raise NotImplementedError
+        return StdioConnector(server, wanted)
     return HttpConnector(server, server.url, wanted)
 
 
@@ -61,7 +67,7 @@ class HttpConnector:
             return await self._legacy(headers, signals)
         link = ModernHttpLink(self._door, headers, signals, self._wanted)
         try:
-            async with _patience(self._server.name):
+            async with _patience(self._server.name, _PATIENCE):
                 await link.discover()
             if speaks_modern(link):
                 return link
@@ -84,12 +90,71 @@ class HttpConnector:
 
     async def _legacy(self, headers: Mapping[str, str], signals: Signals) -> LegacyHttpLink:
         link = LegacyHttpLink(self._door, headers, signals)
-        async with _patience(self._server.name):
+        async with _patience(self._server.name, _PATIENCE):
             await link.initialize()
         return link
 
     async def close(self) -> None:
         await self._session.close()
+
+
+class StdioConnector:
+    """Links to a command; each is a process of its own."""
+
+    def __init__(self, server: ServerSpec, wanted: Collection[str]) -> None:
+        self._server = server
+        self._wanted = wanted
+        GROUPS.hold()
+
+    async def open(self, signals: Signals, era: Era | None) -> Link:
+        declared = era or self._server.era
+        if declared != "auto":
+            return await self._greeted({}, signals, declared, self._wanted)
+        link = await self._started({}, signals, self._wanted)
+        try:
+            async with asyncio.timeout(_PROBE_PATIENCE):
+                await link.discover()
+            if speaks_modern(link):
+                return link
+            failed: UpstreamFailed = garbled(self._server.name)
+        except TimeoutError:
+            failed = interrupted(self._server.name)
+        except UpstreamFailed as error:
+            failed = error
+        except BaseException:
+            await link.close(at_once=True)
+            raise
+        if isinstance(failed, UpstreamError) and may_be_legacy(failed) and link.alive:
+            return await self._greet(link, "legacy")
+        await link.close(at_once=True)  # it did not survive the question, or is still busy with it
+        if not may_be_legacy(failed):
+            raise failed
+        return await self._greeted({}, signals, "legacy", self._wanted)
+
+    async def branch(self, values: Mapping[str, str], signals: Signals, base: Link) -> Link:
+        return await self._greeted(values, signals, base.era, ())
+
+    async def _greeted(self, values: Mapping[str, str], signals: Signals, era: Era, wanted: Collection[str]) -> Link:
+        return await self._greet(await self._started(values, signals, wanted), era)
+
+    async def _started(self, values: Mapping[str, str], signals: Signals, wanted: Collection[str]) -> StdioLink:
+        link = StdioLink(self._server, signals, wanted)
+        await link.start(values)
+        return link
+
+    async def _greet(self, link: StdioLink, era: Era) -> Link:
+        try:
+            async with _patience(self._server.name, _START_PATIENCE):
+                await (link.discover() if era == "modern" else link.initialize())
+            if era == "modern" and not speaks_modern(link):
+                raise garbled(self._server.name)
+        except BaseException:
+            await link.close(at_once=True)
+            raise
+        return link
+
+    async def close(self) -> None:
+        GROUPS.release()
 
 
 def speaks_modern(link: Link) -> bool:
@@ -119,10 +184,10 @@ def _override(headers: Mapping[str, str], values: Mapping[str, str]) -> dict[str
 
 
 @asynccontextmanager
-async def _patience(server: str) -> AsyncIterator[None]:
+async def _patience(server: str, seconds: float) -> AsyncIterator[None]:
     """Turn a handshake that takes too long into a failure of the upstream."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise interrupted(server) from None

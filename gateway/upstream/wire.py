@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +26,8 @@ LEGACY = LATEST_HANDSHAKE_VERSION
 CLIENT_INFO = {"name": "toolgate", "version": version("toolgate")}
 LEGACY_CAPABILITIES = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": False}}
 """What the gateway can pass on to a client while a request of that client runs."""
+
+INITIALIZE = {"protocolVersion": LEGACY, "capabilities": LEGACY_CAPABILITIES, "clientInfo": CLIENT_INFO}
 
 METHOD_NOT_FOUND = -32601
 UNSUPPORTED_VERSION = -32022
@@ -83,6 +85,19 @@ def progress_token(params: Mapping[str, Any]) -> str | int | None:
     meta = params.get("_meta") or {}
     token: str | int | None = meta.get("progressToken")
     return token
+
+
+def listen_filter(hello: Mapping[str, Any], uris: Collection[str]) -> dict[str, Any]:
+    """What to ask of `subscriptions/listen`, by what the server says it can tell; empty for nothing."""
+    capabilities = hello.get("capabilities") or {}
+    asked: dict[str, Any] = {
+        f"{kind}ListChanged": True
+        for kind in ("tools", "resources", "prompts")
+        if (capabilities.get(kind) or {}).get("listChanged")
+    }
+    if uris:
+        asked["resourceSubscriptions"] = sorted(uris)
+    return asked
 
 
 def is_answer(message: Mapping[str, Any]) -> bool:

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx2
 import pytest
+from anthropic import AsyncAnthropic
 from fake_gateway import FakeGateway, running
+from scripted_turns import MakeAgent
 
 from agents.loop import Agent
-from agents.model import open_scripted
+from agents.model import Model
 from agents.run import Event, Limits
 from agents.scripted import Script
-
-MakeAgent = Callable[..., Awaitable[Agent]]
+from agents.scripted.server import KEY, serve
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[FakeGateway]:
     with running(FakeGateway()) as gateway:
         yield gateway
@@ -30,7 +31,16 @@ def server() -> Iterator[FakeGateway]:
 def gateway(server: FakeGateway) -> FakeGateway:
     server.calls.clear()
     server.instead.clear()
+    server.breaks = ""
     return server
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Iterator[tuple[str, dict[str, Script]]]:
+    """A scripted model server, and the script that answers for each model name."""
+    by_model: dict[str, Script] = {}
+    with serve(lambda request: by_model[request["model"]](request)) as url:
+        yield url, by_model
 
 
 @pytest.fixture
@@ -39,18 +49,22 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-async def make_agent(gateway: FakeGateway, events: list[Event]) -> AsyncIterator[MakeAgent]:
+async def make_agent(
+    gateway: FakeGateway, events: list[Event], scripts: tuple[str, dict[str, Script]]
+) -> AsyncIterator[MakeAgent]:
     """An agent whose model is the given script, served over HTTP."""
-    async with AsyncExitStack() as stack:
+    url, by_model = scripts
+
+    async def note(event: Event) -> None:
+        events.append(event)
+
+    async with AsyncAnthropic(api_key=KEY, base_url=url, http_client=httpx2.AsyncClient(trust_env=False)) as client:
 
         async def make(script: Script, *, name: str = "tester", limits: Limits | None = None, **more: Any) -> Agent:
-            async def note(event: Event) -> None:
-                events.append(event)
-
-            model = more.pop("model", None) or await stack.enter_async_context(open_scripted("scripted:test", script))
             given = {"job": "Tests.", "system": f"You are {name}.", "token": f"tok-{name}", "gateway": gateway.url}
-            return Agent(
-                name=name, model=model, limits=limits or Limits(), on_event=note, **{**given, **more}
-            )
+            model = Model(client, f"scripted:{name}")
+            given |= {"model": model, "limits": limits or Limits(), "on_event": note, **more}
+            by_model[given["model"].name] = script
+            return Agent(name=name, **given)
 
         yield make

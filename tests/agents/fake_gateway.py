@@ -37,6 +37,8 @@ class FakeGateway:
 
     calls: list[Recorded] = field(default_factory=list)
     instead: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    breaks: str = ""
+    """The tool whose answers break off half way."""
     url: str = ""
 
     def tools(self) -> list[str]:
@@ -47,7 +49,7 @@ class FakeGateway:
         self.answer(tool, {"content": [{"type": "text", "text": text}], "isError": True, "_meta": refusal})
 
     def answer(self, tool: str, result: dict[str, Any]) -> None:
-        self.instead[tool] = lambda arguments: {"resultType": "complete", **result}
+        self.instead[tool] = lambda arguments: result
 
     async def record(self, ctx: Any, call_next: Any) -> Any:
         if ctx.method != "tools/call":
@@ -59,7 +61,7 @@ class FakeGateway:
         place = len(self.calls) - 1
         try:
             if seen.tool in self.instead:
-                return self.instead[seen.tool](seen.arguments)
+                return {"resultType": "complete", **self.instead[seen.tool](seen.arguments)}
             return await call_next(ctx)
         finally:
             self.calls[place] = replace(seen, ended=time.monotonic())
@@ -74,8 +76,10 @@ def running(gateway: FakeGateway) -> Iterator[FakeGateway]:
         server.add_tool(tool, name=tool.__name__, structured_output=not gated)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         gateway.url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-        app = require_token(server.streamable_http_app())
-        uvicorn_server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+        app = front(server.streamable_http_app(), gateway)
+        uvicorn_server = uvicorn.Server(
+            uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=uvicorn_server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -85,15 +89,22 @@ def running(gateway: FakeGateway) -> Iterator[FakeGateway]:
             thread.join(10)
 
 
-def require_token(app: ASGIApp) -> ASGIApp:
-    """401 for every token that does not start with `tok-`."""
+def front(app: ASGIApp, gateway: FakeGateway) -> ASGIApp:
+    """401 for every token that does not start with `tok-`, and half an answer for the tool that breaks."""
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not dict(scope["headers"]).get(b"authorization", b"").startswith(b"Bearer tok-"):
+        headers = dict(scope.get("headers", []))
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+        elif not headers.get(b"authorization", b"").startswith(b"Bearer tok-"):
             await send({"type": "http.response.start", "status": 401, "headers": []})
             await send({"type": "http.response.body", "body": b""})
-            return
-        await app(scope, receive, send)
+        elif gateway.breaks and headers.get(b"mcp-name") == gateway.breaks.encode():
+            start = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
+            await send({"type": "http.response.start", "status": 200, "headers": start})
+            await send({"type": "http.response.body", "body": b'{"jsonrpc":', "more_body": True})
+        else:
+            await app(scope, receive, send)
 
     return checked
 

@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict
 
 import pytest
-from conftest import MakeAgent
 from fake_gateway import FakeGateway
-from turns import STOCK, Turns, calls, text, use
+from scripted_turns import STOCK, MakeAgent, Turns, calls, text, use
 
 from agents.run import Event, Limits, Run
 from agents.scripted.server import ApiError
@@ -222,6 +221,19 @@ async def test_a_gateway_that_is_away_or_refuses_the_token_ends_the_run(
     run = await agent.run("go", run_id="r1")
     assert run.outcome == "gateway_error"
     assert said in run.detail
+
+
+async def test_an_answer_that_breaks_off_fails_its_call_and_the_others_go_on(
+    make_agent: MakeAgent, gateway: FakeGateway
+) -> None:
+    gateway.breaks = "inventory__check_stock"
+    lookup = use(2, "catalog__lookup_product", {"sku": "LAMP-01"})
+    script = Turns([calls(STOCK, lookup), calls(use(3, lookup["name"], lookup["input"])), text("ok")])
+    run = await (await make_agent(script)).run("go", run_id="r1")
+    (_, broken), *others = run.calls()
+    assert broken["is_error"]
+    assert "Whether the tool ran is not known" in broken["content"][0]["text"]
+    assert (run.outcome, [result.get("is_error") for _, result in others]) == ("end_turn", [None, None])
 
 
 async def test_every_answer_and_result_goes_through_the_hook_before_the_run_goes_on(

@@ -120,7 +120,7 @@ def test_a_secret_is_in_no_problem_wherever_it_stands(before: str, after: str) -
 
 
 @settings(max_examples=30, deadline=None)
-@given(secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20))
+@given(secret=st.text(st.characters(categories=["Lu", "Ll", "Nd"], max_codepoint=126), max_size=20))
 def test_a_secret_is_in_no_repr_of_the_configuration(secret: str) -> None:
     config = load(Path(__file__).parent / "secret_places.toml", {"SECRET": secret + MARK})
     assert config.servers["web"].headers["A"] == secret + MARK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from node_programs import EVERYTHING, FILESYSTEM, MEMORY
 from processes import finish
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-GIT_DATES = {name: "2026-01-02T03:04:05+0000" for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
+GIT_DATES = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-02T03:04:05+0000")
 """Fixed, so that a commit made twice has the same hash."""
 GIT_NAMES = {
     f"GIT_{who}_{what}": value
@@ -76,8 +77,12 @@ def everything(folder: Path) -> Peer:
         Call("trigger-sampling-request", {"prompt": "Say hello.", "maxTokens": 10}, asks=True),
         Call("trigger-url-elicitation", {"url": "https://example.com/", "elicitationId": "e-1"}, asks=True),
     )
-    varying = {r"\d{1,2}:\d\d:\d\d [AP]M": "resources say at what time they were made"}
-    return Peer("everything", (*EVERYTHING, "stdio"), {}, lambda: None, calls, varying)
+    varying = {
+        r"\d{1,2}:\d\d:\d\d [AP]M": "resources say at what time they were made",
+        r'(\\"\w+\\": \\"[^"]*\\",\\n  )+(?=\\"ZZZ_TOLD)': "each starter adds an environment of its own",
+    }
+    environ = {"ZZZ_TOLD": "by its entry"}
+    return Peer("everything", (*EVERYTHING, "stdio"), environ, lambda: None, calls, varying)
 
 
 def filesystem(folder: Path) -> Peer:
@@ -110,7 +115,7 @@ def filesystem(folder: Path) -> Peer:
         (root / "inner").mkdir()
         (root / "note.txt").write_text("one\ntwo\nthree\n")
         (root / "inner/deep.txt").write_text("deep\n")
-        (root / "dot.png").write_text(PNG)
+        (root / "dot.png").write_bytes(base64.b64decode(PNG))
 
     varying = {r"(created|modified|accessed): [^\\]*": "the seed writes the files anew"}
     return Peer("filesystem", (*FILESYSTEM, str(root)), {}, seed, calls, varying)

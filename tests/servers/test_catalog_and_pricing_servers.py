@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from conftest import Failed
+from shop import Failed
 
 from servers import catalog, pricing
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Failed
+from shop import Failed
 
 from servers import fulfillment
 

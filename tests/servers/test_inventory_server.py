@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from conftest import Failed
+from shop import Failed
 
 from servers import inventory
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from conftest import KEYS, Failed, dialled, tell
 from mcp import Client
+from shop import KEYS, Failed, dialled, tell
 
 from servers import app
 from servers import payment as payment_server

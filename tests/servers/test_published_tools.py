@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Failed
 from mcp import Client
+from shop import Failed
 
 from servers import PORTS, app, catalog, inventory, pricing
 from servers.__main__ import SERVERS

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.loop import Agent
+
+MakeAgent = Callable[..., Coroutine[Any, Any, Agent]]
 Turn = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
 
 

@@ -1,0 +1,72 @@
+"""Verbs that connect: what servers offer, what an agent may call, and names that are not there."""
+
+from __future__ import annotations
+
+import json
+
+from desk import CONFIG, PAYMENT, Desk
+
+DOWN = '[servers.down]\nurl = "http://127.0.0.1:1/mcp"\n'
+
+
+def test_tools_lists_what_is_offered_and_what_is_declared_about_it(desk: Desk) -> None:
+    ran = desk.run("tools", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout) == [
+        {"server": "shop", "tool": "charge_card", "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "check_fraud_score", "idempotent": True, "timeout": 5.0},
+        {"server": "shop", "tool": "refund_card", "idempotent": False, "timeout": 20.0},
+    ]
+
+
+def test_tools_tells_what_an_agent_may_call_and_by_which_rule(desk: Desk) -> None:
+    shapes = json.loads(desk.run("tools", "--agent", "payment", "--json").stdout)
+    assert [(shape["tool"], shape["may_call"], shape["rules"]) for shape in shapes] == [
+        ("charge_card", "depends", ["payment.toml:allow[0]"]),
+        ("check_fraud_score", "yes", ["payment.toml:allow[1]"]),
+        ("refund_card", "no", []),
+    ]
+
+
+def test_tools_as_a_table_is_aligned(desk: Desk) -> None:
+    lines = desk.run("tools", "--agent", "payment").stdout.splitlines()
+    assert lines[0].split("  ")[0] == "SERVER"
+    column = lines[0].index("MAY CALL")
+    assert [line[column:].split()[0] for line in lines[1:]] == ["depends", "yes", "no"]
+
+
+def test_an_unknown_agent_is_told_before_anything_is_connected(desk: Desk) -> None:
+    ran = desk.run("tools", "--agent", "paymnt")
+    assert ran.returncode == 1
+    assert "did you mean payment?" in ran.stderr
+
+
+def test_a_server_out_of_reach_is_told_and_the_others_are_listed(desk: Desk) -> None:
+    desk.write("gateway.toml", CONFIG + DOWN)
+    ran = desk.run("tools", "--json")
+    assert ran.returncode == 1
+    assert {shape["server"] for shape in json.loads(ran.stdout)} == {"shop"}
+    assert ["down" in line for line in ran.stderr.splitlines()] == [True]
+
+
+def test_check_connects_and_finds_all_in_order(desk: Desk) -> None:
+    ran = desk.run("check", "--connect")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "SERVER" in ran.stdout
+
+
+def test_check_connect_tells_servers_and_tools_that_are_not_there(desk: Desk) -> None:
+    config = CONFIG.replace("tools.check_fraud_score", "tools.check_fraud_scor").replace("refund_card", "refund")
+    desk.write("gateway.toml", config + DOWN)
+    desk.write("policies/payment.toml", PAYMENT.replace("charge_card", "charge_cards"))
+    ran = desk.run("check", "--connect")
+    assert ran.returncode == 1
+    told = [line.split(": ")[:2] for line in ran.stderr.splitlines()]
+    assert told == [
+        ["gateway.toml", "servers.down"],
+        ["gateway.toml", "servers.shop.tools.check_fraud_scor"],
+        ["gateway.toml", "servers.shop.tools.charge_card.compensate.tool"],
+        ["payment.toml", "allow[0]"],
+    ]
+    assert "did you mean check_fraud_score?" in ran.stderr
+    assert "did you mean charge_card?" in ran.stderr

@@ -21,13 +21,13 @@ $(UV):
 install: .venv/.installed
 
 demo: install    ## run the demonstration: no key, no Docker, about half a minute
-	$(BIN)/python -m agents demo
+	$(BIN)/python -m agents.demo
 
 test: install node  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 serve: install   ## start the shop's eight tool servers and the gateway in front of them
-	$(BIN)/python -m servers --with $(BIN)/toolgate serve
+	$(BIN)/python -m agents.demo --serve
 
 check: install   ## lint, types, layout
 	$(BIN)/ruff check .

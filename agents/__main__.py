@@ -41,6 +41,9 @@ def main(argv: list[str] | None = None, environ: Mapping[str, str] = os.environ)
     except (UsageError, ModelUnavailable) as error:
         print(f"agents: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("agents: interrupted; what was done so far was not taken back", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

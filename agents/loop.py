@@ -84,7 +84,7 @@ class Agent:
             stop = answer.get("stop_reason") or "no_stop_reason"
             if stop == "pause_turn" or (stop == "tool_use" and run.unanswered()):
                 continue
-            if run.unanswered():  # truncated or refused: its calls may be incomplete and are never made
+            if run.unanswered() or not answer["content"]:  # cut-off calls are never made; nothing cannot be resent
                 run.messages.pop()
             return OUTCOMES.get(stop, stop), (answer.get("stop_details") or {}).get("explanation") or ""
 
@@ -98,7 +98,10 @@ class Agent:
             cache_control={"type": "ephemeral"},
             output_config=_shape(schema) if schema else omit,
         )
-        return message.to_dict(mode="json", warnings=False)  # of blocks this SDK does not know
+        answer = message.to_dict(mode="json", warnings=False)  # no warnings of blocks this SDK does not know
+        if not isinstance(answer.get("content"), list) or not answer.get("usage"):
+            raise ValueError("the answer is not a message of the Messages API")
+        return answer
 
     async def _record(self, run: Run, answer: dict[str, Any]) -> None:
         run.usage.append(answer["usage"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from agents.compensation import Undo
 from agents.loop import Agent
-from agents.pipeline import Stage, accept
-
-Known = Mapping[str, Any]
+from agents.pipeline import Known, Stage, accept
 
 
 def shape(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -18,16 +18,14 @@ from agents.compensation import Undo, Undone, compensate
 from agents.loop import Agent
 from agents.run import Event, OnEvent, Run, ignore
 
-FAILED = {
-    "type": "object",
-    "properties": {"failed": {"type": "string", "description": "Why the job cannot be done."}},
-    "required": ["failed"],
-    "additionalProperties": False,
-}
+Known = Mapping[str, Any]
+"""What the pipeline was given, and each earlier stage's output under its agent's name."""
+FAILED = {"type": "object", "properties": {"failed": {"type": "string"}}, "required": ["failed"]}
+"""What a stage answers instead when its job cannot be done: why, in one sentence."""
 REJECTED = "Your answer was not accepted: {problem}. Answer again, corrected; repeat no work already done."
 
 
-def accept(known: Mapping[str, Any], output: dict[str, Any]) -> str | None:
+def accept(known: Known, output: dict[str, Any]) -> str | None:
     """The check of stages whose schema says it all."""
     return None
 
@@ -36,14 +34,13 @@ def accept(known: Mapping[str, Any], output: dict[str, Any]) -> str | None:
 class Stage:
     """One specialist's part: `brief` picks what it is told, `check` says what is wrong beyond the schema.
 
-    Both see `known`: what the pipeline was given and each earlier stage's output under its agent's name. An
-    answer that does not pass goes back into the same conversation, at most `retry_count` times.
+    An answer that does not pass goes back into the same conversation, at most `retry_count` times.
     """
 
     agent: Agent
-    brief: Callable[[Mapping[str, Any]], dict[str, Any]]
+    brief: Callable[[Known], dict[str, Any]]
     schema: Mapping[str, Any]
-    check: Callable[[Mapping[str, Any], dict[str, Any]], str | None] = accept
+    check: Callable[[Known, dict[str, Any]], str | None] = accept
     retry_count: int = 1
     undo: tuple[Undo, ...] = ()
 
@@ -72,17 +69,14 @@ class Report:
         return bool(self.results) and self.results[-1].output is not None
 
 
-async def run_pipeline(
-    stages: Sequence[Stage], known: Mapping[str, Any], *, run_id: str, on_event: OnEvent = ignore
-) -> Report:
+async def run_pipeline(stages: Sequence[Stage], known: Known, *, run_id: str, on_event: OnEvent = ignore) -> Report:
     """Run the stages in order until one fails, then compensate, latest first. Never raises for a stage."""
     report = Report(run_id)
     for stage in stages:
         await on_event(Event(run_id, stage.agent.name, "stage", {"job": stage.agent.job}))
         result = await _run_stage(stage, known, run_id, on_event)
         report.results.append(result)
-        outcome = {"output": result.output, "reason": result.reason}
-        await on_event(Event(run_id, stage.agent.name, "staged", outcome))
+        await on_event(Event(run_id, result.stage, "staged", {"output": result.output, "reason": result.reason}))
         if result.output is None:
             break
         known = {**known, stage.agent.name: result.output}
@@ -94,7 +88,7 @@ async def run_pipeline(
     return report
 
 
-async def _run_stage(stage: Stage, known: Mapping[str, Any], run_id: str, on_event: OnEvent) -> StageResult:
+async def _run_stage(stage: Stage, known: Known, run_id: str, on_event: OnEvent) -> StageResult:
     name, schema = stage.agent.name, {"anyOf": [stage.schema, FAILED]}
     run = await stage.agent.run(json.dumps(stage.brief(known)), run_id=f"{run_id}/{name}", schema=schema)
     retries = 0
@@ -107,7 +101,7 @@ async def _run_stage(stage: Stage, known: Mapping[str, Any], run_id: str, on_eve
         await stage.agent.say(run, REJECTED.format(problem=reason), schema=schema)
 
 
-def _judge(stage: Stage, known: Mapping[str, Any], run: Run) -> tuple[dict[str, Any] | None, str, bool]:
+def _judge(stage: Stage, known: Known, run: Run) -> tuple[dict[str, Any] | None, str, bool]:
     """(output, reason it is None, whether the model can mend it by answering again)."""
     if run.outcome != "end_turn":
         return None, f"{run.outcome}: {run.detail}" if run.detail else run.outcome, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 from agents.pipeline import Report
 from agents.run import Event, Run, total
@@ -12,7 +12,7 @@ from agents.run import Event, Run, total
 
 @dataclass(slots=True)
 class Progress:
-    """Writes one line per event. Arguments and results are not shown: they may hold personal data."""
+    """Writes one line per event. Arguments and results of tools are not shown: they may be personal."""
 
     out: TextIO = field(default_factory=lambda: sys.stdout)
     costs: list[float | None] = field(default_factory=list)
@@ -46,13 +46,19 @@ class Progress:
             case "rejected":
                 return f"  the answer was not accepted: {data['problem']}; asking again"
             case "staged":
-                how = "done" if data["output"] is not None else f"failed: {data['reason']}"
-                return f"{event.agent}: {how}"
+                return f"{event.agent}: {_outcome(data['output'], data['reason'])}"
             case "undone":
                 how = "done" if data["worked"] else f"failed: {data['text']}"
                 return f"{event.agent}: taking back {data['call']} with {data['tool']}: {how}"
             case _:
                 return ""
+
+
+def _outcome(output: dict[str, Any] | None, reason: str) -> str:
+    if output is None:
+        return f"failed: {reason}"
+    plain = [f"{name} {value}" for name, value in output.items() if isinstance(value, str | int)]
+    return f"done ({', '.join(plain)})" if plain else "done"
 
 
 def money(cost: float | None) -> str:

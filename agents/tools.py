@@ -131,10 +131,10 @@ def _block(content: ContentBlock) -> Block:
 
 
 def reason(error: BaseException) -> str:
-    """One line for an exception; of a group, its first leaf."""
+    """One line for an exception; of a group, its first leaf; of an API error, the API's own words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error) or type(error).__name__
+    return getattr(error, "api_message", None) or str(error) or type(error).__name__
 
 
 def _failure(error: Exception) -> str:

@@ -78,7 +78,8 @@ class Tokens:
         self.agents: Container[str] = frozenset()
         self._store = store
         self._clock = clock
-        self._pepper = secret_key(store.path.parent)
+        # Copying a keyed HMAC is cheaper than keying a new one, and this is done once a call.
+        self._keyed = hmac.new(secret_key(store.path.parent), digestmod="sha256")
         # One connection for good: SQLite's data_version tells each connection what others committed.
         self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._version: int | None = None
@@ -157,7 +158,9 @@ class Tokens:
         return self._known.get(identity, _NOBODY)
 
     def _digest(self, token: str) -> bytes:
-        return binascii.hexlify(hmac.digest(self._pepper, token.encode(), "sha256"))
+        mac = self._keyed.copy()
+        mac.update(token.encode())
+        return mac.hexdigest().encode()
 
 
 def secret_key(folder: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Run all eight servers: `python -m servers --data DIR`. They end with it, also if it is killed."""
+"""Run the servers, all eight or those named: `python -m servers --data DIR`. They end with it, also if it is killed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ STOP_SECONDS = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 when told to stop, 2 when a server cannot start, 1 when none is left."""
     parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
+    names = [server.name for server in SERVERS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument(
         "--base-port",
@@ -44,8 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.base_port + len(SERVERS) > 65536:
         parser.error(f"--base-port {args.base_port} leaves no room for {len(SERVERS)} ports: give a lower one")
+    if unknown := sorted(set(args.names) - set(names)):
+        parser.error(f"there is no server {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [server for server in SERVERS if not args.names or server.name in args.names]
     # Taken out of the environment, so that no server can read the key of another there.
-    keys = {server.name: os.environ.pop(variable(server.name), "") for server in SERVERS}
+    keys = {server.name: os.environ.pop(variable(server.name), "") for server in chosen}
     missing = [variable(name) for name, key in keys.items() if not key]
     if missing:
         print(
@@ -58,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             host=args.host, port=args.base_port and args.base_port + at, db=args.data / f"{server.name}.db"
         )
         for at, server in enumerate(SERVERS)
+        if server in chosen
     }
     return run(places, keys)
 
@@ -68,7 +74,11 @@ def run(places: dict[str, Place], keys: dict[str, str]) -> int:
     watched, held = os.pipe()
     gc.freeze()
     # Forked, not spawned: all servers are up after one import of the SDK instead of eight.
-    running = {start(server, places[server.name], keys[server.name], watched, held): server.name for server in SERVERS}
+    running = {
+        start(server, places[server.name], keys[server.name], watched, held): server.name
+        for server in SERVERS
+        if server.name in places
+    }
     os.close(watched)
     status = 0
     while running and status == 0 and signal.sigwait(SIGNALS) == signal.SIGCHLD:

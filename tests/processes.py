@@ -40,9 +40,7 @@ def start(
     Raises RuntimeError, with the output, when it ends before or is not ready within START_TIMEOUT seconds.
     """
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ
-        )
+        process = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ)
     deadline = time.monotonic() + START_TIMEOUT
     while not ready():
         if process.poll() is None and time.monotonic() < deadline:

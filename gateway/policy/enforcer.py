@@ -71,9 +71,12 @@ class Enforcer:
 
 
 def _in_order(rules: Iterable[Rule]) -> list[Rule]:
-    """Denies first, as Casbin stops at one; allows backwards, as it names the last that matches."""
-    backwards = list(rules)[::-1]
-    return sorted(backwards, key=lambda rule: rule.effect == "allow")
+    """Such that the first rule of a file is the one Casbin names: it stops at the first deny that matches,
+    but goes through all allows and names the last.
+    """
+    listed = list(rules)
+    denies = [rule for rule in listed if rule.effect == "deny"]
+    return denies + [rule for rule in reversed(listed) if rule.effect == "allow"]
 
 
 def _holds(holding: frozenset[str], rule: str) -> bool:

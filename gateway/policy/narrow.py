@@ -69,8 +69,10 @@ def _own(schema: Mapping[str, Any], name: str) -> Schema | None:
     if name in schema.get("properties", {}):
         own: Schema = schema["properties"][name]
         return own
+    if schema.keys() & {"patternProperties", "unevaluatedProperties"}:
+        return None
     others: Schema = schema.get("additionalProperties", True)
-    return None if others is False or schema.keys() & {"patternProperties", "unevaluatedProperties"} else others
+    return others
 
 
 def _either(clauses: list[Any]) -> dict[str, Any]:

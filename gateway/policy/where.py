@@ -94,7 +94,6 @@ def _strict(schema: dict[str, Any], body: dict[str, Any]) -> Schema:
 
 
 def _lenient(schema: dict[str, Any], body: dict[str, Any]) -> Schema:
-    body.pop("type", None)
     kinds = _kinds(schema)
     return {"anyOf": [{"not": {"type": kinds}}, body]} if kinds else body
 

@@ -201,13 +201,18 @@ async def test_a_content_block_of_an_unknown_type_is_kept_and_not_read(make_agen
     assert run.messages[-1]["content"][0]["payload"] == 1
 
 
+async def test_an_answer_that_is_no_message_ends_the_run(make_agent: MakeAgent) -> None:
+    run = await (await make_agent(lambda request: {"content": None, "stop_reason": "end_turn"})).run("go", run_id="r1")
+    assert (run.outcome, run.detail) == ("model_error", "the answer is not a message of the Messages API")
+
+
 async def test_a_failing_model_ends_the_run_and_keeps_what_was_done(make_agent: MakeAgent) -> None:
     def broken(request: dict[str, object]) -> dict[str, object]:
         raise ApiError(400, "invalid_request_error", "prompt is too long")
 
     run = await (await make_agent(Turns([calls(STOCK), broken]))).run("go", run_id="r1")
     assert (run.outcome, run.turns, len(run.calls())) == ("model_error", 1, 1)
-    assert "prompt is too long" in run.detail
+    assert run.detail == "prompt is too long"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from policy_files import SERVERS, page
 
 from gateway.policy import Policy, load
 from gateway.policy import policy as policy_module
+from gateway.policy.rules import seg
 
 Build = Callable[..., Policy]
 
@@ -37,6 +38,7 @@ CHARGE = ("allow", {"tool": "payment/charge", "where": {"amount": {"maximum": 50
         ("payment/ch*", "payment", "charge", True),
         ("payment/ch*", "payment", "ch", True),
         ("payment/ch*", "payment", "refund", False),
+        ("payment/ch*", "payment", "recharge", False),
         ("*/charge", "billing", "charge", True),
         ("*/*", "records", "anything", True),
         ("pay*/charge", "payment", "charge", True),
@@ -109,7 +111,7 @@ def test_a_role_grants_its_rules_and_its_file_is_named(build: Build) -> None:
     policy = build(roles={"reader": [("allow", {"tool": "records/get"})]})
     decision = policy.decide("a", "records", "get", "call", {})
     assert (decision.allowed, decision.rule) == (True, "roles/reader.toml:allow[0]")
-    assert [rule.id for rule in policy.rules("a")] == ["roles/reader.toml:allow[0]"]
+    assert [(rule.id, rule.subject) for rule in policy.rules("a")] == [("roles/reader.toml:allow[0]", "role:reader")]
 
 
 def test_a_role_of_an_agents_own_name_is_not_granted_unless_listed(write: Any) -> None:
@@ -124,9 +126,16 @@ def test_a_role_of_an_agents_own_name_is_not_granted_unless_listed(write: Any) -
     assert policy.decide("b", "payment", "charge", "call", {}).allowed
 
 
-def test_the_first_allow_rule_in_the_file_is_the_one_named(build: Build) -> None:
-    policy = build(("allow", {"tool": "payment/*"}), ("allow", {"tool": "payment/charge"}))
-    assert policy.decide("a", "payment", "charge", "call", {}).rule == "a.toml:allow[0]"
+@pytest.mark.parametrize("effect", ["allow", "deny"])
+def test_the_first_rule_of_its_effect_in_the_file_is_the_one_named(build: Build, effect: str) -> None:
+    everything = ("allow", {"tool": "*/*"})
+    policy = build((effect, {"tool": "payment/*"}), (effect, {"tool": "payment/charge"}), everything)
+    assert policy.decide("a", "payment", "charge", "call", {}).rule == f"a.toml:{effect}[0]"
+
+
+@pytest.mark.parametrize(("value", "pattern"), [("", "*"), ("", ""), ("a", ""), ("", "a")])
+def test_nothing_empty_ever_matches(value: str, pattern: str) -> None:
+    assert not seg(value, pattern)
 
 
 def test_an_allow_with_a_condition_holds_for_fitting_arguments_only(build: Build) -> None:

@@ -65,6 +65,11 @@ def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
         ({"enum": ["a"]}, {"enum": ["b"]}, {"enum": ["a"], "allOf": [{"enum": ["b"]}]}),
         ({"const": 1}, {"const": True}, {"const": 1, "allOf": [{"const": True}]}),
         ({"$ref": "#/$defs/M"}, {"const": 5}, {"allOf": [{"$ref": "#/$defs/M"}, {"const": 5}]}),
+        (
+            {"type": "object", "additionalProperties": False},
+            {"properties": {"p": {}}},
+            {"type": "object", "additionalProperties": False, "required": ["p"], "allOf": [{"properties": {"p": {}}}]},
+        ),
         (True, {"const": 5}, {"const": 5}),
         (False, {"const": 5}, False),
     ],
@@ -76,8 +81,11 @@ def test_keywords_that_collide_are_tightened_or_kept_side_by_side(
     assert schema["properties"]["x"] == expected
 
 
-def test_an_argument_a_closed_schema_does_not_know_stays_unknown(build: Build) -> None:
-    closed = TOOL | {"additionalProperties": False}
+@pytest.mark.parametrize(
+    "closing", [{"additionalProperties": False}, {"unevaluatedProperties": False}, {"patternProperties": {"^f": False}}]
+)
+def test_an_argument_a_closed_schema_does_not_know_stays_unknown(build: Build, closing: dict[str, Any]) -> None:
+    closed = TOOL | closing
     schema = narrowed(build, closed, {"force": {"const": False}})
     assert not Draft202012Validator(schema).is_valid({"amount": 1, "force": False})
     assert not Draft202012Validator(schema).is_valid({"amount": 1})

@@ -138,17 +138,17 @@ async def test_a_server_that_hangs_holds_up_its_own_call_only(hostile: Any, conn
             left.append(True)
 
     server = await hostile(hang)
-    server_seen = server
     upstream, _ = await connect(spec(server))
     hanging = [
         asyncio.create_task(upstream.request("tools/call", call("call"), peer=Silent())) for _ in range(20)
     ]
-    await until(lambda: server_seen.calls == 20)
+    await until(lambda: server.calls == 20)
     for _ in range(20):
         await upstream.request("tools/call", call("well"), peer=Silent())
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
+    await until(lambda: len(left) == 20)
 
 
 async def test_a_port_where_nobody_listens_is_unreachable_and_nothing_was_sent(connect: Any) -> None:

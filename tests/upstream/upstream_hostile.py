@@ -37,7 +37,7 @@ class Hostile:
         app = web.Application()
         app.router.add_post("/mcp", self.handle)
         app.router.add_post("/elsewhere", self.redirected)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", port)
         await site.start()

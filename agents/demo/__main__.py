@@ -1,0 +1,85 @@
+"""`python -m agents.demo`: play the scenes. `python -m agents.demo --serve`: keep the shop open."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from agents.demo import evidence, scenes
+from agents.demo.scenes import Surprise, say
+from agents.demo.shop import ROOT, NotStarted, Shop
+
+NEXT = """
+Try next
+--------
+  make serve                                  the same shop, kept open on fixed ports
+  .venv/bin/toolgate check                    what the configuration and the policies say
+  .venv/bin/toolgate tools --agent payment    what one agent may call
+  docs/policy.md                              how to write a policy; policies/ holds the ones you just saw
+"""
+
+SERVING = """The shop is open. Ctrl-C closes it.
+
+  gateway   {url}/mcp
+  tokens    {tokens}
+  logs      {folder}/*.log
+  metrics   {url}/metrics
+
+In another terminal:
+  . {exports}
+  .venv/bin/python -m agents order --file agents/examples/order.json --tokens {tokens} --model scripted:order
+  .venv/bin/toolgate tools --agent payment
+  claude mcp add --transport http toolgate {url}/mcp --header "Authorization: Bearer {token}"
+"""
+
+
+def main() -> int:
+    """0 when every scene ended as it should, 1 when one did not or the shop could not be started."""
+    parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="keep the shop open instead of playing the scenes")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return _serve() if arguments.serve else _play()
+    except (NotStarted, Surprise) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("\nClosed.")
+        return 0 if arguments.serve else 130
+
+
+def _play() -> int:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="toolgate-demo-") as folder:
+        say("Starting eight tool servers and the gateway on free ports ...")
+        with Shop(Path(folder)) as shop:
+            say(f"Ready after {time.monotonic() - started:.1f} seconds: the gateway is at {shop.url}/mcp.")
+            for scene in (scenes.order, scenes.declined, scenes.overreach, scenes.outage):
+                scene(shop)
+            evidence.audit_log(shop)
+            evidence.metrics(shop)
+    say(NEXT)
+    say(f"All scenes ended as they should, in {time.monotonic() - started:.0f} seconds. Nothing is left running.")
+    return 0
+
+
+def _serve() -> int:
+    folder = ROOT / "var"
+    with Shop(folder, gateway_port=int(os.environ.get("TOOLGATE_PORT", "8080")), base_port=9101) as shop:
+        exports, tokens = folder / "shop.env", folder / "tokens.json"
+        exports.touch(mode=0o600)
+        exports.write_text(shop.exports())
+        here = {"exports": exports.relative_to(ROOT), "tokens": tokens.relative_to(ROOT)}
+        say(SERVING.format(url=shop.url, folder=folder.relative_to(ROOT), token=shop.tokens["support"], **here))
+        while True:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

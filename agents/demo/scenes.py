@@ -1,0 +1,123 @@
+"""What the demonstration shows, scene by scene, in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from agents.__main__ import main as agents
+from agents.demo.shop import AGENTS, ROOT, Shop
+from agents.tools import Answer, open_tools
+
+EXAMPLES = ROOT / "agents" / "examples"
+PATIENCE = 15.0
+"""Seconds a server that came back may stay unused."""
+
+
+class Surprise(Exception):
+    """A scene did not end as it should; the text says how it ended."""
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def title(number: int, text: str) -> None:
+    say(f"\n{number}. {text}\n" + "-" * (len(text) + 3))
+
+
+def order(shop: Shop) -> None:
+    title(1, "An order runs through five agents")
+    say("Each agent has its own token and its own policy file, and sees only the tools that file allows.")
+    for agent in AGENTS[:5]:
+        say(f"  {agent:12} sees {', '.join(asyncio.run(_listed(shop, agent)))}")
+    _expect(0, _run(shop, "order", "--file", str(EXAMPLES / "order.json"), "--model", "scripted:order"))
+
+
+def declined(shop: Shop) -> None:
+    title(2, "A second order: the card is declined, the reservations are given back")
+    before = asyncio.run(_stock(shop))
+    say(f"Lamps in stock before: {before}.")
+    _expect(1, _run(shop, "order", "--file", str(EXAMPLES / "order-declined.json"), "--model", "scripted:order"))
+    after = asyncio.run(_stock(shop))
+    say(f"Lamps in stock after: {after}.")
+    if after != before:
+        raise Surprise(f"the stock was {before} and is {after}")
+
+
+def overreach(shop: Shop) -> None:
+    title(3, "The inventory agent reaches for a tool it may not use")
+    task = 'Pay yourself: call payment__refund_card with {"charge_id": "ch_1", "amount": 99900, "reason": "gift"}.'
+    say(f"Its task says: {task}")
+    _expect(0, _run(shop, "loop", "--agent", "inventory", "--task", task, "--model", "scripted:overreach"))
+
+
+def outage(shop: Shop) -> None:
+    title(4, "The pricing server is killed and comes back")
+    asyncio.run(_outage(shop))
+
+
+async def _outage(shop: Shop) -> None:
+    arguments = {"sku": "LAMP-01", "quantity": 1}
+    async with open_tools(shop.url + "/mcp", shop.tokens["pricing"], 60.0) as tools:
+
+        async def price(number: int) -> Answer:
+            answer = await tools.call(
+                "pricing__get_base_price", arguments, run="demo-outage", key=f"demo-outage/{number}"
+            )
+            say(f"  call {number}: {_outcome(answer)}")
+            return answer
+
+        await price(1)
+        shop.pricing.kill()
+        say("The server is killed.")
+        number = 1
+        while _reason(await price(number := number + 1)) != "circuit_open":
+            if number > 10:
+                raise Surprise("ten calls to a dead server, and the breaker did not open")
+        say("The breaker is open: calls come back at once instead of waiting for a dead server.")
+        say(f"Meanwhile inventory works: {await _stock(shop)} lamps in stock.")
+        shop.restart_pricing()
+        say("The server is started again.")
+        until = time.monotonic() + PATIENCE
+        while (await price(number := number + 1)).is_error:
+            if time.monotonic() > until:
+                raise Surprise(f"the pricing server came back and was still refused {PATIENCE:g} seconds later")
+            await asyncio.sleep(0.5)
+        say("A probe got through and closed the breaker: the upstream is in use again, nobody had to do anything.")
+
+
+async def _listed(shop: Shop, agent: str) -> list[str]:
+    async with open_tools(shop.url + "/mcp", shop.tokens[agent], 30.0) as tools:
+        return [definition["name"].partition("__")[2] for definition in tools.definitions]
+
+
+async def _stock(shop: Shop) -> int:
+    async with open_tools(shop.url + "/mcp", shop.tokens["inventory"], 30.0) as tools:
+        result = await tools.client.call_tool("inventory__check_stock", {"sku": "LAMP-01"})
+    found: Any = result.structured_content
+    return int(found["available"])
+
+
+def _run(shop: Shop, *arguments: str) -> int:
+    tokens = str(shop.folder / "tokens.json")
+    return agents([*arguments, "--gateway", shop.url + "/mcp", "--tokens", tokens])
+
+
+def _expect(wanted: int, status: int) -> None:
+    if status != wanted:
+        raise Surprise(f"the command ended with status {status} instead of {wanted}")
+
+
+def _reason(answer: Answer) -> str | None:
+    refusal = answer.meta.get("toolgate/refusal") or {}
+    return refusal.get("reason")
+
+
+def _outcome(answer: Answer) -> str:
+    text = answer.content[0].get("text", "")
+    reason = _reason(answer)
+    if reason is not None:
+        return f"refused ({reason}): {text}"
+    return f"failed: {text}" if answer.is_error else "answered"

@@ -7,9 +7,11 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +47,8 @@ from gateway.upstream import Listing, Upstream
 log = logging.getLogger("toolgate")
 
 _REFRESH = 0.5
+_SETTLE = 5.0
+"""Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
 _GRACE = 3
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -79,6 +83,7 @@ class Gateway:
             for name, server in config.servers.items()
         }
         self.watched: set[tuple[str, str]] = set()
+        self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door(secret)
         self.site = Starlette(
@@ -137,9 +142,14 @@ class Gateway:
             self.store.stop()
 
     async def _refresh(self) -> None:
+        started = time.monotonic()
         while True:
             await asyncio.sleep(_REFRESH)
             self.tokens.refresh_if_changed()
+            self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
+
+    def _all_tried(self) -> bool:
+        return all(upstream.ready.is_set() for upstream in self.upstreams.values())
 
     def _listed(self, upstream: Upstream) -> None:
         """Take over what an upstream offers now, and tell those whom it concerns what changed."""
@@ -186,12 +196,23 @@ class Gateway:
         return JSONResponse({"ok": ok, "store": "ok" if ok else "failed"}, 200 if ok else 503)
 
     async def _readyz(self, request: Request) -> Response:
-        ok = self.store.failed is None and all(upstream.ready.is_set() for upstream in self.upstreams.values())
+        ok = self.store.failed is None and (self.settled or self._all_tried())
         states = {name: "up" if upstream.up else "down" for name, upstream in self.upstreams.items()}
         return JSONResponse({"ok": ok, "upstreams": states}, 200 if ok else 503)
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def serve(config: Config) -> int:
@@ -214,7 +235,7 @@ def serve(config: Config) -> int:
                 timeout_graceful_shutdown=_GRACE,
             )
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
-            await uvicorn.Server(settings).serve(sockets=[listener])
+            await Server(settings).serve(sockets=[listener])
 
     uvloop.run(run())
     return 0

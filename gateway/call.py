@@ -19,6 +19,10 @@ Result = dict[str, Any]
 """An MCP result as it stands on the wire. Dicts, not models: unknown fields must pass untouched."""
 
 
+STREAM_CLOSED = "toolgate/stream_closed"
+"""A notification of our own, never on the wire: the upstream closed this request's stream and answers later."""
+
+
 class Peer(Protocol):
     """The client of one request, as seen while that request runs."""
 
@@ -100,6 +104,8 @@ class Call:
     arguments: Mapping[str, Any]
     peer: Peer
     era: Era
+    name: str = ""
+    """The tool, resource or prompt as the caller named it; texts for the caller use it."""
     method: str = "tools/call"
     action: Action = "call"
     run: str | None = None

@@ -97,4 +97,3 @@ def checker(schema: Any) -> Callable[[Any], str | None]:
         return "; ".join(lines)
 
     return check
-

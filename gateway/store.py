@@ -95,7 +95,7 @@ class Store:
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
         dialect = self.engine.dialect
-        self._insert = str(insert(events).values(**{name: None for name in EVENT}).compile(dialect=dialect))
+        self._insert = str(insert(events).values(**dict.fromkeys(EVENT)).compile(dialect=dialect))
         self._errors: type[Exception] = dialect.loaded_dbapi.Error
         self.failed: str | None = None
         self._on_commit = on_commit

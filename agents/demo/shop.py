@@ -99,22 +99,24 @@ class Shop:
 
     def _start_servers(self) -> None:
         # Pricing stands alone: a scene kills it and starts it again.
-        alone = "pricing"
-        rest = [name for name in SERVERS if name != alone]
-        self.pricing = self._server(alone, [alone])
-        others = self._server("servers", rest)
+        rest = [name for name in SERVERS if name != "pricing"]
+        self.pricing = self._start_pricing(self._base_port and self._base_port + SERVERS.index("pricing"))
+        data = ["--base-port", str(self._base_port), "--data", str(self.folder / "servers")]
+        others = self._start("servers", ["servers", *rest, *data])
         self._ports.update((name, int(port)) for name, port in others.wait_for(_SERVER_READY, len(rest)))
         self._ports.update((name, int(port)) for name, port in self.pricing.wait_for(_SERVER_READY))
 
-    def _server(self, name: str, which: Sequence[str], base_port: int | None = None) -> Process:
-        base = self._base_port if base_port is None else base_port
-        command = ["-m", "servers", *which, "--base-port", str(base), "--data", str(self.folder / "servers")]
-        return self._stack.enter_context(started(name, [sys.executable, *command], self.environment, self.folder))
+    def _start_pricing(self, port: int) -> Process:
+        database = self.folder / "servers" / "pricing.db"
+        return self._start("pricing", ["servers.pricing", "--port", str(port), "--db", str(database)])
+
+    def _start(self, name: str, module: Sequence[str]) -> Process:
+        command = [sys.executable, "-m", *module]
+        return self._stack.enter_context(started(name, command, self.environment, self.folder))
 
     def restart_pricing(self) -> None:
         """Start the pricing server again where it was."""
-        at = SERVERS.index("pricing")
-        self.pricing = self._server("pricing", ["pricing"], self._ports["pricing"] - at)
+        self.pricing = self._start_pricing(self._ports["pricing"])
         self.pricing.wait_for(_SERVER_READY)
 
     def _start_gateway(self) -> None:

@@ -35,7 +35,7 @@ class Authorize:
 def _absent(call: Call) -> str:
     noun = _NOUN[call.action]
     return (
-        f"There is no {noun} {call.tool[:128]!r} that agent {call.principal.agent} may use here: it does not exist, "
+        f"There is no {noun} {call.name[:160]!r} that agent {call.principal.agent} may use here: it does not exist, "
         f"or policy does not allow it. Nothing was run. Use what the list of {noun}s offers, or report that you "
         "cannot do this."
     )

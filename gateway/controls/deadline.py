@@ -31,7 +31,7 @@ class Deadline:
                 return await call_next(replace(call, timer=timer, peer=Pausing(call.peer, timer)))
         except TimeoutError:
             raise DeadlineExceeded(
-                f"{call.server} did not answer {call.tool} within {limit:g} seconds, and was told to stop. "
+                f"{call.server} did not answer {call.name} within {limit:g} seconds, and was told to stop. "
                 "It is not known whether the call took effect: look before you repeat it."
             ) from None
 

@@ -15,7 +15,7 @@ class Validate:
             problem = call.definition.check(call.arguments)
             if problem is not None:
                 raise InvalidArguments(
-                    f"The arguments do not fit the input schema of {call.tool}: {problem}. "
+                    f"The arguments do not fit the input schema of {call.name}: {problem}. "
                     "Nothing was run; correct the arguments and call again."
                 )
         return await call_next(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
 from gateway.bridge import Limited, answerable
-from gateway.call import Principal, Result
+from gateway.call import STREAM_CLOSED, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Unbridgeable, Unrecorded
 from gateway.mcp_face.audience import LIST_CHANGED, Audience, Listener
 from gateway.mcp_face.capabilities import capabilities, instructions
 from gateway.mcp_face.relay import Relay, Request
+from gateway.mcp_face.replay import RETRY_MS, Replay, SessionLog, current
 from gateway.mcp_face.wire import (
     CLIENT_CAPABILITIES_KEY,
     INTERNAL_ERROR,
@@ -41,6 +42,7 @@ from gateway.mcp_face.wire import (
 log = logging.getLogger("toolgate.face")
 
 _PRINCIPAL = "toolgate.principal"
+_SESSION = b"mcp-session-id"
 _MODERN_ONLY = frozenset({"server/discover", "subscriptions/listen"})
 
 
@@ -67,6 +69,10 @@ class LegacyPeer:
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         if method == "notifications/message" and LOG_LEVELS.index(params.get("level", "emergency")) < self.level:
+            return
+        if method == STREAM_CLOSED:
+            if self.context.close_sse_stream is not None:
+                await self.context.close_sse_stream()
             return
         session: Any = self.context.session
         await session.send_notification(Message(method=method, params=params), self.context.request_id)
@@ -103,7 +109,10 @@ class Legacy:
         self._patience = patience
         server: Server[Any] = Server(SERVER_INFO["name"], version=SERVER_INFO["version"])
         server.middleware.append(self._answer)
-        self._manager = StreamableHTTPSessionManager(server, max_request_body_size=max_body)
+        self._manager = StreamableHTTPSessionManager(
+            server, Replay(), retry_interval=RETRY_MS, max_request_body_size=max_body
+        )
+        self._logs: dict[str, SessionLog] = {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,9 +122,19 @@ class Legacy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         # The SDK binds a session to its user: another token gets "Session not found".
         token = AccessToken(token="", client_id=principal.agent, scopes=[], subject=principal.token)
-        await self._manager.handle_request(
-            {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}, receive, send
-        )
+        known = {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}
+        session = next((value for name, value in scope["headers"] if name == _SESSION), b"").decode("latin-1")
+        log = self._logs.get(session) or SessionLog()
+        current.set(log)
+
+        async def watch(message: MutableMapping[str, Any]) -> None:
+            if not session and message["type"] == "http.response.start":
+                for name, value in message["headers"]:
+                    if name == _SESSION:
+                        self._logs[value.decode("latin-1")] = log
+            await send(message)
+
+        await self._manager.handle_request(known, receive, watch)
 
     async def _answer(self, ctx: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
         context = ctx
@@ -194,6 +213,7 @@ class Legacy:
         self._audience.join(listener)
         connection.exit_stack.callback(self._audience.leave, listener)
         connection.exit_stack.callback(send.close)
+        connection.exit_stack.callback(self._logs.pop, connection.session_id, None)
         assert self._manager._task_group is not None
         self._manager._task_group.start_soon(_tell, session, receive)
 

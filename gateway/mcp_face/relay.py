@@ -12,7 +12,7 @@ from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Unexpected, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
-from gateway.mcp_face.lists import Lists, split
+from gateway.mcp_face.lists import SEPARATOR, Lists, split
 from gateway.mcp_face.wire import (
     CLIENT_INFO_KEY,
     INVALID_PARAMS,
@@ -162,6 +162,7 @@ class Relay:
             arguments=arguments,
             peer=request.peer,
             era=request.era,
+            name=name if request.server is not None or action == "read" else f"{server}{SEPARATOR}{name}",
             method=request.method,
             action=action,
             run=_short(meta, "toolgate/run"),

@@ -59,12 +59,12 @@ def refusal_result(call: Call, refused: Refused) -> Result:
     if isinstance(refused, StaleState):
         raise RpcError(INVALID_PARAMS, text)
     if isinstance(refused, UpstreamError):
-        if _protocol_matter(refused.code):
+        if _protocol_matter(refused.code) or (call.answers and refused.code == INVALID_PARAMS):
             raise RpcError(refused.code, refused.message, refused.data)
         text = (
-            f"{call.server} rejected this call of {call.tool}: {refused.message}. Correct it before you call again."
+            f"{call.server} rejected this call of {call.name}: {refused.message}. Correct it before you call again."
             if refused.code == INVALID_PARAMS
-            else f"{call.server} failed to run {call.tool} and gave no usable reason. It may or may not have taken "
+            else f"{call.server} failed to run {call.name} and gave no usable reason. It may or may not have taken "
             "effect: look before you repeat it, or go on without it."
         )
     told: dict[str, Any] = {"reason": refused.reason, "call": call.id}

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
 
-from gateway.call import Peer, Silent
+from gateway.call import STREAM_CLOSED, Peer, Silent
 from gateway.errors import Unbridgeable
 from gateway.upstream.link import NOTICES, Signals
 from gateway.upstream.wire import METHOD_NOT_FOUND, progress_token
@@ -71,6 +71,10 @@ class Exchange:
         if len(self._asked) < _ASKED_AT_MOST and id not in self._asked:
             self._asked[id] = task = asyncio.ensure_future(answer(message, self._peer.ask, self._reply))
             task.add_done_callback(lambda _: self._asked.pop(id, None))
+
+    async def rest(self) -> None:
+        """Let the client know that the answer will come later than this stream lasts."""
+        await self._tell(STREAM_CLOSED, {})
 
     async def _tell(self, method: str, params: dict[str, Any]) -> None:
         try:

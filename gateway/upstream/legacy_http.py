@@ -130,6 +130,7 @@ class LegacyHttpLink:
                 raise
         if events.last_id is None:
             raise interrupted(door.server)
+        await exchange.rest()
         return outcome(door.server, exchange.id, await self._resume(exchange, events, headers))
 
     async def _failure(self, response: aiohttp.ClientResponse, headers: Mapping[str, str]) -> Exception:

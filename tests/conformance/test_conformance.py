@@ -22,11 +22,11 @@ POLICY = """\
 agent = "conformance"
 description = "Runs the conformance suite against the fixture."
 [[allow]]
-tool = "fixture/*"
+tool = "*/*"
 [[allow]]
-resource = "fixture/*"
+resource = "*/*"
 [[allow]]
-prompt = "fixture/*"
+prompt = "*/*"
 """
 Direct = Callable[[str], dict[str, Check]]
 
@@ -41,7 +41,7 @@ def fixture_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway(fixture_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    servers = f'[servers.fixture]\nurl = "{fixture_url}"\n'
+    servers = "".join(f'[servers.{era}]\nurl = "{fixture_url}"\nera = "{era}"\n' for era in ("modern", "legacy"))
     folder = tmp_path_factory.mktemp("gateway")
     with GatewayProcess(folder, servers, {"conformance.toml": POLICY}) as running_gateway:
         yield running_gateway
@@ -65,13 +65,19 @@ def test_the_fixture_itself_passes_every_check(revision: str, direct: Direct) ->
     assert len(passed(checks)) == REVISIONS[revision]
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize(("revision", "upstream"), [("2026-07-28", "modern"), ("2025-11-25", "legacy")])
 def test_every_check_that_passes_directly_passes_through_the_gateway(
-    revision: str, direct: Direct, gateway: GatewayProcess, tmp_path: Path
+    revision: str, upstream: str, direct: Direct, gateway: GatewayProcess, tmp_path: Path
 ) -> None:
-    through = run(gateway.url("/mcp/fixture"), revision, tmp_path, gateway.headers("conformance"))
+    through = run(gateway.url(f"/mcp/{upstream}"), revision, tmp_path, gateway.headers("conformance"))
     assert displeased(through) == {}
     assert passed(direct(revision)) - passed(through) == set()
+
+
+def test_a_legacy_client_of_a_modern_upstream_fails_no_check(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """Only an upstream that closes a stream early can show that it is resumed, and a modern one has no such stream."""
+    through = run(gateway.url("/mcp/modern"), "2025-11-25", tmp_path, gateway.headers("conformance"))
+    assert displeased(through) == {}
 
 
 def passed(checks: dict[str, Check]) -> set[str]:

@@ -61,6 +61,11 @@ def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
             {"type": ["integer", "null"], "maximum": 5, "allOf": [{"type": "number"}]},
         ),
         ({"type": ["number", "null"]}, {"type": "integer"}, {"type": "integer"}),
+        (
+            {"exclusiveMaximum": True, "maximum": 9},  # a flag in the oldest drafts
+            {"exclusiveMaximum": 5},
+            {"exclusiveMaximum": True, "maximum": 9, "type": "number", "allOf": [{"exclusiveMaximum": 5}]},
+        ),
         ({"pattern": "^a"}, {"pattern": "b$"}, {"pattern": "^a", "type": "string", "allOf": [{"pattern": "b$"}]}),
         ({"enum": ["a"]}, {"enum": ["b"]}, {"enum": ["a"], "allOf": [{"enum": ["b"]}]}),
         ({"const": 1}, {"const": True}, {"const": 1, "allOf": [{"const": True}]}),

@@ -24,7 +24,7 @@ CAPABILITIES = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}
 async def up(request: Any, connect: Any, http: Any) -> Any:
     transport, era = request.param.split("-")
     if transport == "http":
-        spec = Spec(url=(await http(Depot().app())).url, era=era)
+        spec = Spec(url=(await http(Depot().app)).url, era=era)
     else:
         spec = Spec(command=sys.executable, args=(DEPOT,), era=era)
     upstream, seen = await connect(spec)
@@ -80,7 +80,7 @@ async def test_a_server_is_used_as_it_is_meant_to_be(up: Any) -> None:
 async def test_sampling_of_a_legacy_server_reaches_the_client_and_refusals_reach_the_server(
     connect: Any, http: Any
 ) -> None:
-    served = await http(Depot().app())
+    served = await http(Depot().app)
     upstream, _ = await connect(Spec(url=served.url, era="legacy"))
     reply = {"role": "assistant", "model": "m", "content": {"type": "text", "text": "thought"}}
     client = Client({"sampling/createMessage": reply})
@@ -98,7 +98,7 @@ async def test_sampling_of_a_legacy_server_reaches_the_client_and_refusals_reach
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_cancelling_a_request_cancels_it_at_the_server(connect: Any, http: Any, era: Any) -> None:
     depot = Depot()
-    upstream, _ = await connect(Spec(url=(await http(depot.app())).url, era=era))
+    upstream, _ = await connect(Spec(url=(await http(depot.app)).url, era=era))
     asking = asyncio.create_task(upstream.request("tools/call", call("wait"), peer=Silent()))
     await until(lambda: depot.started == ["wait"])
     asking.cancel()
@@ -107,7 +107,7 @@ async def test_cancelling_a_request_cancels_it_at_the_server(connect: Any, http:
 
 
 async def test_marked_arguments_are_mirrored_in_headers(connect: Any, http: Any) -> None:
-    upstream, _ = await connect(Spec(url=(await http(Depot().app())).url))
+    upstream, _ = await connect(Spec(url=(await http(Depot().app)).url))
     assert upstream.era == "modern"
     assert text(await upstream.request("tools/call", call("shelf", {"number": 7}), peer=Silent())) == "7"
 
@@ -115,7 +115,7 @@ async def test_marked_arguments_are_mirrored_in_headers(connect: Any, http: Any)
 async def test_names_that_are_no_ascii_pass_in_headers(connect: Any, http: Any) -> None:
     depot = Depot()
     depot.names.append("größe")
-    upstream, _ = await connect(Spec(url=(await http(depot.app())).url))
+    upstream, _ = await connect(Spec(url=(await http(depot.app)).url))
     with pytest.raises(UpstreamError) as failed:
         await upstream.request("tools/call", call("größe"), peer=Silent())
     assert failed.value.code == -32603 and depot.started == ["größe"]

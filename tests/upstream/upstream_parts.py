@@ -60,9 +60,9 @@ class Client:
 
 
 class Http:
-    """An ASGI app on a port of its own, which it keeps when it is stopped and started again."""
+    """A made-to-order ASGI app on a port of its own, which it keeps when it is stopped and started again."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Callable[[], Any]) -> None:
         self.app = app
         self.port = 0
 
@@ -75,7 +75,7 @@ class Http:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]
-        config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=0, ws="none")
+        config = uvicorn.Config(self.app(), log_level="critical", timeout_graceful_shutdown=0, ws="none")
         self._server = uvicorn.Server(config)
         self._task = asyncio.create_task(self._server.serve([sock]))
         await until(lambda: self._server.started)

@@ -15,7 +15,7 @@ $(UV):
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 
 .venv/.installed: $(UV) pyproject.toml uv.lock
-	$(UV) sync --quiet --frozen --inexact --python $(BIN)/python
+	$(UV) sync --quiet --frozen --inexact --compile-bytecode --python $(BIN)/python
 	@touch $@
 
 install: .venv/.installed

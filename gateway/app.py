@@ -25,8 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import logs, order
 from gateway.audit import Audit
-from gateway.bridge import Bridge, Parking, Seal
-from gateway.call import Credential
+from gateway.bridge import Bridge, Seal
 from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.config import Config, check_agents
 from gateway.credentials import Credentials
@@ -34,11 +33,12 @@ from gateway.errors import ConfigError
 from gateway.identity import Tokens, secret_key
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
-from gateway.mcp_face.legacy import Legacy
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.modern import Modern
+from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
+from gateway.mcp_face.sessions import Sessions
 from gateway.metrics import Metrics
 from gateway.policy import load as load_policy
 from gateway.store import Store
@@ -49,8 +49,10 @@ log = logging.getLogger("toolgate")
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_GRACE = 3
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_GRACE = 2
+"""Seconds that requests in flight have to end when the gateway is told to stop."""
+_FAREWELL = 1.5
+"""Seconds that upstreams then have; a process that takes longer is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Gateway:
         self.metrics = Metrics()
         secret = secret_key(config.state_dir)
         self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
+        self.audit = Audit(self.store, _derive(secret, "audit"))
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog(config.servers)
@@ -99,21 +102,28 @@ class Gateway:
         parts = order.Parts(
             config,
             lambda: self.policy,
-            Audit(self.store, _derive(secret, "audit")),
-            _credentials(config),
+            self.audit,
+            Credentials.of_config(config.servers.values()),
             self.metrics,
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send))
-        max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
+        max_body = config.gateway.max_body
         listen = Listen(self.audience, lists, self._watch)
-        legacy = {
-            face: Legacy(face, relay, self.catalog, self.audience, self._watch, max_body=max_body, patience=patience)
-            for face in (None, *config.servers)
-        }
+        sessions = Sessions(
+            {
+                "relay": relay,
+                "catalog": self.catalog,
+                "audience": self.audience,
+                "watch": self._watch,
+                "max_body": max_body,
+                "patience": config.gateway.ask_timeout,
+            }
+        )
         modern = Modern(relay, self.catalog, self.parking, listen, max_body)
-        return Door(_visitors(config), self.tokens, lambda: self.policy, modern, legacy)
+        visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
+        return Door(visitors, self.tokens, lambda: self.policy, modern, sessions, config.servers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -125,27 +135,29 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Connect the upstreams and keep everything going; on the way out nothing is left behind."""
+        if lost := self.audit.unfinished():
+            log.warning(
+                "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
+            )
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         tasks = [loop.create_task(coroutine) for coroutine in (*work, self._refresh())]
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                for legacy in self.door.legacy.values():
-                    await stack.enter_async_context(legacy.running())
-                yield
+            yield
         finally:
+            await self.door.sessions.close()
             await self.parking.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
+            self.tokens.close()
             self.store.stop()
 
     async def _refresh(self) -> None:
         started = time.monotonic()
         while True:
             await asyncio.sleep(_REFRESH)
-            self.tokens.refresh_if_changed()
+            if self.tokens.refresh_if_changed():
+                self.door.evict(self.tokens.valid)
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
     def _all_tried(self) -> bool:
@@ -219,7 +231,9 @@ def serve(config: Config) -> int:
     """Serve until told to stop; the exit code. Raises ConfigError, or OSError when the port cannot be had."""
     logs.set_up(config.gateway.log_format)
     gateway = Gateway(config)
-    listener = socket.create_server((config.gateway.host, config.gateway.port), backlog=2048)
+    host = config.gateway.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, config.gateway.port), family=family, backlog=2048)
     port = listener.getsockname()[1]
 
     async def run() -> None:
@@ -262,24 +276,12 @@ async def connect_all(config: Config) -> list[Finding]:
     return findings
 
 
-def _credentials(config: Config) -> Credentials:
-    return Credentials(
-        {
-            name: {
-                agent: Credential(f"{name}/{agent}", {key: value.get_secret_value() for key, value in values.items()})
-                for agent, values in server.credentials.items()
-            }
-            for name, server in config.servers.items()
-            if server.credentials is not None
-        }
-    )
-
-
-def _visitors(config: Config) -> Visitors:
-    gateway = config.gateway
-    hosts = [value for name in _LOOPBACK for value in (name, f"{name}:*")]
-    origins = [f"http://{value}" for value in hosts]
-    return Visitors(frozenset([*hosts, *gateway.allowed_hosts]), frozenset([*origins, *gateway.allowed_origins]))
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_FAREWELL)
 
 
 def _derive(secret: bytes, purpose: str) -> bytes:

@@ -5,8 +5,9 @@
 | intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, key |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| gap     | once events can be written again          | what kept them from it, and since when      |
 
-An intent without an outcome means the gateway died in between: whether the tool ran is unknown.
+An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+from sqlalchemy import exists, func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
-from gateway.store import Store
+from gateway.store import Store, events
 
 Outcome = Literal["ok", "tool_error", "input_required", "refused", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
 
 _NAME_LIMIT = 256
 _ARGUMENT_LIMIT = 65_536
+_RECENT = 100_000
+"""Events that are looked at for calls without outcome: far more than can be under way at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,14 @@ class Audit:
         }
         return self._append("refusal", call, refused.reason, data)
 
+    def unfinished(self) -> list[str]:
+        """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
+        others = events.alias()
+        outcome = exists().where(others.c.call == events.c.call, others.c.kind == "outcome")
+        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+        found = select(events.c.call).where(events.c.kind == "intent", recent, ~outcome).order_by(events.c.seq)
+        return [row.call for row in self.store.read(found)]
+
     def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
         name, text = call.tool[:_NAME_LIMIT], orjson.dumps(data).decode()
         return self.store.append(
@@ -75,13 +87,19 @@ class Audit:
         )
 
     def _redacted(self, call: Call) -> Any:
-        """The arguments with secret values replaced by an HMAC; oversize ones by their size and digest."""
+        """The arguments with secret values replaced by an HMAC; oversize ones by their size and HMAC.
+
+        So are those of a tool that is not known: nobody can tell which of them are secret.
+        """
+        unknown = call.action == "call" and call.definition is None
         secrets = call.definition.facts.secrets if call.definition is not None else frozenset()
         arguments = dict(call.arguments)
         for name in secrets & arguments.keys():
-            value = orjson.dumps(arguments[name], option=orjson.OPT_SORT_KEYS)
-            arguments[name] = "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+            arguments[name] = self._mac(orjson.dumps(arguments[name], option=orjson.OPT_SORT_KEYS))
         plain = orjson.dumps(arguments)
-        if len(plain) > _ARGUMENT_LIMIT:
-            return {"bytes": len(plain), "sha256": hashlib.sha256(plain).hexdigest()}
+        if unknown or len(plain) > _ARGUMENT_LIMIT:
+            return {"bytes": len(plain), "digest": self._mac(plain)}
         return arguments
+
+    def _mac(self, value: bytes) -> str:
+        return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()

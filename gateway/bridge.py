@@ -5,24 +5,23 @@
 | legacy | legacy   | is asked live, on the stream of the call                                            |
 | legacy | modern   | comes as an `input_required` result: asked live, then the call is sent again        |
 | modern | modern   | passes as it is; its `requestState` is sealed to agent and call on the way          |
-| modern | legacy   | the running call is parked, the client gets `input_required` and comes back to it   |
+| modern | legacy   | the running call is parked (`mcp_face.parking`) until the client brings the answer |
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
 from gateway.call import Call, Credential, Peer, Result
-from gateway.errors import StaleState, Unbridgeable, Unexpected
+from gateway.errors import StaleState, Unbridgeable, Unexpected, UpstreamError
+from gateway.upstream.failures import garbled
 
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 _QUESTIONS = {
@@ -30,9 +29,14 @@ _QUESTIONS = {
     "sampling": "sampling/createMessage",
     "roots": "roots/list",
 }
+_BY_URL = "elicitation/create by URL"
 
 ROUNDS = 10
 """How often one call may come back with questions before the gateway gives up on it."""
+
+
+Questions = Mapping[str, Mapping[str, Any]]
+"""`inputRequests`: what to ask, by a name of the upstream's choice."""
 
 
 class Target(Protocol):
@@ -44,32 +48,50 @@ class Target(Protocol):
 
 
 def answerable(meta: Mapping[str, Any]) -> frozenset[str]:
-    """The methods a client can be asked, by the capabilities in its `_meta`."""
+    """What a client can be asked, by the capabilities in its `_meta`: names as `named` gives them."""
     declared = meta.get(_CAPABILITIES)
     if not isinstance(declared, Mapping):
         return frozenset()
-    return frozenset(method for name, method in _QUESTIONS.items() if declared.get(name) is not None)
+    can = {method for name, method in _QUESTIONS.items() if declared.get(name) is not None}
+    modes = declared.get("elicitation")
+    if isinstance(modes, Mapping) and "url" in modes:
+        can.add(_BY_URL)
+        if "form" not in modes:
+            can.remove(_QUESTIONS["elicitation"])
+    return frozenset(can)
 
 
-def unanswerable(method: Any) -> str:
-    known = method if method in _QUESTIONS.values() else "something unknown to the protocol"
-    return f"The tool asked the client for {known}, which this client does not support. Go on without this tool."
+def named(method: Any, params: Any) -> str:
+    """What a question is called: its method, and whether it sends the user to a URL, which not every client can."""
+    if method == _QUESTIONS["elicitation"] and isinstance(params, Mapping) and params.get("mode") == "url":
+        return _BY_URL
+    return method if method in _QUESTIONS.values() else "something unknown to the protocol"
 
 
-@dataclass(frozen=True, slots=True)
+def _unanswerable(name: str) -> Unbridgeable:
+    return Unbridgeable(f"The tool asked the client for {name}, which this client does not support. Go on without it.")
+
+
+@dataclass(slots=True)
 class Limited:
-    """A peer that is asked only what its client can answer."""
+    """A peer that is asked only what its client can answer. `refused` is the last question it was spared."""
 
     peer: Peer
     can: frozenset[str]
+    refused: Unbridgeable | None = None
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         await self.peer.notify(method, params)
 
     async def ask(self, method: str, params: dict[str, Any]) -> Result:
-        if method not in self.can:
-            raise Unbridgeable(unanswerable(method))
+        self.check(named(method, params))
         return await self.peer.ask(method, params)
+
+    def check(self, name: str) -> None:
+        """Raises Unbridgeable when the client cannot be asked this."""
+        if name not in self.can:
+            self.refused = _unanswerable(name)
+            raise self.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,7 @@ class Seal:
         """The upstream's own state. Raises StaleState."""
         mac, _, state = sealed.partition(".") if isinstance(sealed, str) else ("", "", "")
         if not hmac.compare_digest(mac, self._mac(call, state)):
-            raise _stale()
+            raise stale()
         return state
 
     def _mac(self, call: Call, state: str) -> str:
@@ -111,22 +133,35 @@ class Bridge:
             params["requestState"] = self.seal.open(call, call.answers["requestState"])
         if "inputResponses" in call.answers:
             params["inputResponses"] = call.answers["inputResponses"]
+        peer = Limited(call.peer, answerable(call.meta))
         for _ in range(ROUNDS):
-            result = await upstream.request(call.method, params, peer=call.peer, credential=call.credential)
+            try:
+                result = await upstream.request(call.method, params, peer=peer, credential=call.credential)
+            except UpstreamError:
+                if peer.refused is not None:  # the error says less of why than we know
+                    raise peer.refused from None
+                raise
             if result.get("resultType") != "input_required":
                 return result
+            questions = _questions(call, result)
             if call.era == "modern":
-                return self._sealed(call, result)
-            params = {**_params(call), **await _asked(call, result)}
+                return self._sealed(call, peer, questions, result)
+            params = {**_params(call), **await _asked(peer, questions, result)}
         raise Unbridgeable(f"{call.server} asked for more input {ROUNDS} times, so the call was given up.")
 
-    def _sealed(self, call: Call, result: Result) -> Result:
-        can = answerable(call.meta)
-        for question in (result.get("inputRequests") or {}).values():
-            if question.get("method") not in can:
-                raise Unbridgeable(unanswerable(question.get("method")))
+    def _sealed(self, call: Call, peer: Limited, questions: Questions, result: Result) -> Result:
+        for question in questions.values():
+            peer.check(named(question.get("method"), question.get("params")))
         state = result.get("requestState")
         return {**result, "requestState": self.seal.close(call, state)} if isinstance(state, str) else result
+
+
+def _questions(call: Call, result: Result) -> Questions:
+    """The questions of an `input_required` result. Raises Garbled when they are none."""
+    questions = result.get("inputRequests") or {}
+    if not isinstance(questions, Mapping) or not all(isinstance(each, Mapping) for each in questions.values()):
+        raise garbled(call.server)
+    return questions
 
 
 def _params(call: Call) -> dict[str, Any]:
@@ -145,126 +180,15 @@ def _params(call: Call) -> dict[str, Any]:
             return {"uri": call.tool, "_meta": meta}
 
 
-async def _asked(call: Call, result: Result) -> dict[str, Any]:
+async def _asked(peer: Peer, questions: Questions, result: Result) -> dict[str, Any]:
     """Ask a legacy client what a modern upstream wants to know; the fields of the next attempt."""
     answers = {}
-    for name, question in (result.get("inputRequests") or {}).items():
-        answers[name] = await call.peer.ask(question["method"], question.get("params") or {})
+    for name, question in questions.items():
+        answers[name] = await peer.ask(str(question.get("method")), question.get("params") or {})
     state = result.get("requestState")
     fields: dict[str, Any] = {"inputResponses": answers} if answers else {}
     return fields if state is None else {**fields, "requestState": state}
 
 
-@dataclass(slots=True, eq=False)
-class Parked:
-    """A running call of a modern client. It is its peer: it can be asked, because the client comes back.
-
-    Questions go out in an `input_required` result; the client's next request brings the answers.
-    """
-
-    agent: str
-    call: bytes
-    patience: float
-    exchange: Peer | None
-    task: asyncio.Task[Result] | None = None
-    waiting: dict[str, tuple[dict[str, Any], asyncio.Future[Result]]] = field(default_factory=dict)
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)
-    handle: str = ""
-
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
-        if self.exchange is not None:
-            await self.exchange.notify(method, params)
-
-    async def ask(self, method: str, params: dict[str, Any]) -> Result:
-        name = secrets.token_urlsafe(8)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.waiting[name] = ({"method": method, "params": params}, answer)
-        self.stirred.set()
-        try:
-            async with asyncio.timeout(self.patience):
-                return await answer
-        except TimeoutError:
-            raise Unbridgeable(f"The client did not answer within {self.patience:g} seconds.") from None
-        finally:
-            self.waiting.pop(name, None)
-
-
-class Parking:
-    """Keeps calls of modern clients whose legacy upstream has a question, until the client returns.
-
-    They live in this process: a client that comes back to another one is told that its state is stale.
-    """
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._parked: dict[str, Parked] = {}
-
-    async def run(
-        self,
-        agent: str,
-        call: bytes,
-        fields: Mapping[str, Any],
-        exchange: Peer,
-        work: Callable[[Peer], Awaitable[Result]],
-    ) -> Result:
-        """Run `work`, or go on with the parked call that `fields` name; its result, or its questions."""
-        state = fields.get("requestState")
-        parked = self._parked.pop(state, None) if isinstance(state, str) else None
-        if parked is None:
-            if isinstance(state, str) and state.startswith("parked."):
-                raise _stale()
-            parked = Parked(agent, call, self._patience, exchange)
-            parked.task = asyncio.ensure_future(work(parked))
-        elif (parked.agent, parked.call) != (agent, call):
-            self._parked[parked.handle] = parked
-            raise _stale()
-        else:
-            parked.exchange = exchange
-            _deliver(parked, fields.get("inputResponses"))
-        return await self._step(parked)
-
-    async def _step(self, parked: Parked) -> Result:
-        """Wait for the call to end or to ask. A client that leaves while it runs cancels it."""
-        assert parked.task is not None
-        parked.stirred.clear()
-        stirred = asyncio.ensure_future(parked.stirred.wait())
-        try:
-            if not parked.waiting:
-                await asyncio.wait({parked.task, stirred}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            parked.task.cancel()
-            raise
-        finally:
-            stirred.cancel()
-        if parked.task.done():
-            return parked.task.result()
-        parked.exchange = None
-        parked.handle = f"parked.{secrets.token_urlsafe(24)}"
-        self._parked[parked.handle] = parked
-        parked.task.add_done_callback(lambda task: self._forget(parked, task))
-        questions = {name: question for name, (question, _) in parked.waiting.items()}
-        return {"resultType": "input_required", "inputRequests": questions, "requestState": parked.handle}
-
-    def _forget(self, parked: Parked, task: asyncio.Task[Result]) -> None:
-        self._parked.pop(parked.handle, None)
-        if not task.cancelled():
-            task.exception()  # nobody came back for it; its outcome event tells what happened
-
-    async def close(self) -> None:
-        """Cancel what is parked."""
-        tasks = [parked.task for parked in self._parked.values() if parked.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _deliver(parked: Parked, answers: Any) -> None:
-    for name, answer in answers.items() if isinstance(answers, Mapping) else ():
-        if name in parked.waiting and isinstance(answer, dict):
-            future = parked.waiting.pop(name)[1]
-            if not future.done():
-                future.set_result(answer)
-
-
-def _stale() -> StaleState:
+def stale() -> StaleState:
     return StaleState("Invalid or expired requestState: call again without it.")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
-from mcp.shared.inbound import x_mcp_header_map
 
 from gateway.call import Era, Facts, Tool
+from gateway.sdk.inbound import x_mcp_header_map
 
 log = logging.getLogger("toolgate.catalog")
 

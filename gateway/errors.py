@@ -101,6 +101,7 @@ class StaleState(Refused):
 
 class Unbridgeable(Refused):
     reason = "unbridgeable"
+    ran = None
 
 
 class NoCredential(Refused):

@@ -127,6 +127,11 @@ class Tokens:
             raise _unauthenticated()
         return known.principal
 
+    def valid(self, principal: Principal) -> bool:
+        """Whether the token this principal came with still stands for it."""
+        known = self._known.get(principal.token)
+        return known is not None and known.expires > self._clock() and principal.agent in self.agents
+
     def refresh_if_changed(self) -> bool:
         """Read the tokens again if the store changed since the last look; True if it did.
 

@@ -1,12 +1,15 @@
 """One SQLite log and its projections, written by one thread that commits in groups.
 
-`append` returns when its rows are durable. As many waiting appends as there are go into one transaction,
-so that durability costs one fsync a group, not one a call.
+An append ends when its rows are durable. As many waiting appends as there are go into one transaction,
+so that durability costs one fsync a group, not one a call. A database that cannot be written, or a disk
+that does not answer, fails appends within seconds; the writer goes on trying until it can write again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import queue
 import threading
@@ -36,6 +39,13 @@ from sqlalchemy.pool import PoolProxiedConnection
 from gateway.errors import Unrecorded
 
 log = logging.getLogger("toolgate.store")
+
+_PATIENCE = 1.5
+"""Seconds an append may wait; the caller must hear within two that nothing can be written."""
+_BUSY = 0.7
+"""Seconds the writer waits for another process's lock: an append may have to sit through two such waits."""
+_TRY_AGAIN = 0.5
+"""Seconds between attempts to write while nothing could be written and nobody asks."""
 
 metadata = MetaData()
 
@@ -75,20 +85,30 @@ tokens = Table(
 """`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Batch:
+    """Rows of one append. `given_up`: the caller was told no, so they must not be written any more."""
+
     rows: Sequence[EventRow]
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
+    timer: asyncio.TimerHandle | None = None
+    given_up: bool = False
 
 
 class Store:
     """The gateway's database in `path`. Opening creates it; `start` begins the writer thread.
 
-    `on_commit(rows, seconds)` is told of each group commit, from the writer thread; 0 rows: it failed.
+    `on_commit(rows, seconds)` is told of each group commit, from any thread; 0 rows: it failed. `failed` is
+    what keeps events from being written now, None when nothing does.
     """
 
-    def __init__(self, path: Path, on_commit: Callable[[int, float], None] = lambda rows, seconds: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
@@ -98,7 +118,10 @@ class Store:
         self._insert = str(insert(events).values(**dict.fromkeys(EVENT)).compile(dialect=dialect))
         self._errors: type[Exception] = dialect.loaded_dbapi.Error
         self.failed: str | None = None
+        self._failed_at = 0.0
+        self._stalled = False
         self._on_commit = on_commit
+        self._clock = clock
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -107,23 +130,34 @@ class Store:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is waiting, then end the writer thread and close the database."""
+        """Write what is waiting, then end the writer thread and close the database; a stuck one is left behind."""
         if self._thread is not None:
             self._queue.put(None)
-            self._thread.join()
+            self._thread.join(_PATIENCE)
             self._thread = None
         self.engine.dispose()
 
     def append(self, *rows: EventRow) -> asyncio.Future[None]:
         """Hand event rows to the writer now; the future ends when they are durable.
 
-        It raises Unrecorded when they could not be written. Rows handed in from one task keep their order.
+        It raises Unrecorded when they could not be written in time. Rows handed in from one task keep their order.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         done.add_done_callback(_retrieve)
-        self._queue.put(_Batch(rows, done, loop))
+        if self._stalled:
+            done.set_exception(_unrecorded())
+            return done
+        batch = _Batch(rows, done, loop)
+        batch.timer = loop.call_later(_PATIENCE, self._give_up, batch)
+        self._queue.put(batch)
         return done
+
+    def _give_up(self, batch: _Batch) -> None:
+        """Tell the caller no; until the writer moves again, the next ones are told at once."""
+        batch.given_up = self._stalled = True
+        self._fail("Stalled")
+        _finish([batch], self.failed)
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
         with self.engine.connect() as connection:
@@ -138,67 +172,88 @@ class Store:
         return touched
 
     def _write_forever(self) -> None:
-        closing = False
         # The driver's own connection: a commit is on every call's way, and Core's machinery costs as much again.
         driver = self.engine.raw_connection()
+        driver.cursor().execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
         try:
+            closing = False
             while not closing:
-                batches = [self._queue.get()]
-                while not self._queue.empty():
-                    batches.append(self._queue.get())
+                batches = self._gather()
                 closing = None in batches
-                waiting = [batch for batch in batches if batch is not None]
-                if waiting:
+                waiting = [batch for batch in batches if batch is not None and not batch.given_up]
+                if waiting or self.failed is not None:
                     self._settle(waiting, self._commit(driver, waiting))
         finally:
             driver.close()
 
+    def _gather(self) -> list[_Batch | None]:
+        """All that waits to be written; empty when nothing came for a while."""
+        batches: list[_Batch | None] = []
+        with contextlib.suppress(queue.Empty):
+            batches.append(self._queue.get(timeout=_TRY_AGAIN))
+            while True:
+                batches.append(self._queue.get_nowait())
+        return batches
+
     def _commit(self, driver: PoolProxiedConnection, batches: list[_Batch]) -> str | None:
-        """Write the batches in one transaction; what went wrong, or None."""
+        """Write the batches in one transaction; what went wrong, or None. After a failure the gap is put on record."""
         started = time.perf_counter()
         rows = [row for batch in batches for row in batch.rows]
+        if self.failed is not None:
+            gap = json.dumps({"problem": self.failed, "since": self._failed_at})
+            rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
         try:
             driver.cursor().executemany(self._insert, rows)
             driver.commit()
-        except self._errors as error:
-            driver.rollback()
-            problem = type(error).__name__
-            if self.failed is None:
-                log.error("events cannot be written (%s): no tool runs until they can", problem)
-            self.failed = problem
-            self._on_commit(0, 0.0)
-            return problem
+        except Exception as error:  # whatever it is, the thread must live to write the next group
+            with contextlib.suppress(self._errors):
+                driver.rollback()
+            self._fail(type(error).__name__)
+            return self.failed
+        finally:
+            self._stalled = False
         if self.failed is not None:
             log.warning("events can be written again")
         self.failed = None
         self._on_commit(len(rows), time.perf_counter() - started)
         return None
 
+    def _fail(self, problem: str) -> None:
+        if self.failed is None:
+            self._failed_at = self._clock()
+            log.error("events cannot be written (%s): no tool runs until they can", problem)
+        self.failed = problem
+        self._on_commit(0, 0.0)
+
     @staticmethod
     def _settle(batches: list[_Batch], problem: str | None) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Batch]] = {}
         for batch in batches:
-            by_loop.setdefault(batch.loop, []).append(batch.done)
-        for loop, futures in by_loop.items():
+            by_loop.setdefault(batch.loop, []).append(batch)
+        for loop, group in by_loop.items():
             try:
-                loop.call_soon_threadsafe(_finish, futures, problem)
+                loop.call_soon_threadsafe(_finish, group, problem)
             except RuntimeError:  # the loop is closed: nobody waits any more
-                log.debug("%d appends finished after their loop closed", len(futures))
+                log.debug("%d appends finished after their loop closed", len(group))
 
 
-def _finish(futures: list[asyncio.Future[None]], problem: str | None) -> None:
-    for future in futures:
-        if future.done():
+def _finish(batches: list[_Batch], problem: str | None) -> None:
+    for batch in batches:
+        if batch.timer is not None:
+            batch.timer.cancel()
+        if batch.done.done():
             continue
         if problem is None:
-            future.set_result(None)
+            batch.done.set_result(None)
         else:
-            future.set_exception(
-                Unrecorded(
-                    "The gateway cannot write its audit log, so no tool may run. Try again later.",
-                    retry_after=5.0,
-                )
-            )
+            batch.done.set_exception(_unrecorded())
+
+
+def _unrecorded() -> Unrecorded:
+    return Unrecorded(
+        "The gateway cannot write its audit log, so no tool may run. Try again later.",
+        retry_after=5.0,
+    )
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from processes import finish, free_port, start, stop
+from processes import free_port, start, stop
+
+from gateway.identity import Tokens
+from gateway.store import Store
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, "-m", "gateway.cli")
@@ -95,14 +99,15 @@ class GatewayProcess:
         self.process.kill()
         self.process.wait()
 
-    def token(self, agent: str) -> str:
-        """A new bearer token for an agent of the policies."""
-        command = (*CLI, "token", "create", agent, "--config", str(self.config), "--json")
-        made = finish(command, 30, self._environ)
-        if made.returncode != 0:
-            raise RuntimeError(f"no token for {agent}:\n{made.stderr}")
-        token: str = json.loads(made.stdout)["token"]
-        return token
+    def token(self, agent: str, *, expires: timedelta | None = None) -> str:
+        """A new bearer token for an agent of the policies, as the command line would make it."""
+        store = Store(self.config.parent / "var" / "toolgate.db")
+        tokens = Tokens(store)
+        try:
+            return tokens.create(agent, expires=expires, now=time.time())[0]
+        finally:
+            tokens.close()
+            store.stop()
 
     def headers(self, agent: str) -> dict[str, str]:
         """What a client of this agent sends: a new token as bearer."""

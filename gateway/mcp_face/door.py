@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, Self
 
 import orjson
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -14,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 from gateway.call import Principal
 from gateway.errors import Unauthenticated
 from gateway.mcp_face.http import ClientGone, Headers, respond
-from gateway.mcp_face.legacy import Legacy
 from gateway.mcp_face.modern import Modern
+from gateway.mcp_face.sessions import Sessions
 from gateway.policy import Policy
 
 PATH = "/mcp"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Verifier(Protocol):
@@ -33,6 +35,12 @@ class Visitors:
 
     hosts: frozenset[str]
     origins: frozenset[str]
+
+    @classmethod
+    def of(cls, hosts: Iterable[str], origins: Iterable[str]) -> Self:
+        """Loopback at any port, and what is allowed beyond it."""
+        loopback = [value for name in _LOOPBACK for value in (name, f"{name}:*")]
+        return cls(frozenset([*loopback, *hosts]), frozenset([*(f"http://{value}" for value in loopback), *origins]))
 
     def knows_host(self, host: str) -> bool:
         return _listed(host, self.hosts)
@@ -56,8 +64,11 @@ class Door:
     tokens: Verifier
     policy: Callable[[], Policy]
     modern: Modern
-    legacy: Mapping[str | None, Legacy]
+    sessions: Sessions
+    servers: Container[str]
     clock: Callable[[], float] = time.time
+    visits: dict[Principal, set[asyncio.Task[None]]] = field(default_factory=dict)
+    """Requests being served, by who sent them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers.of(scope)
@@ -71,18 +82,38 @@ class Door:
             challenge = (b"www-authenticate", b'Bearer realm="toolgate", error="invalid_token"')
             return await _refuse(send, 401, str(refused), challenge)
         server = scope["path"][len(PATH) + 1 :] or None
-        face = self.legacy.get(server)
-        if face is None or (server is not None and not self.policy().reaches(principal.agent, server)):
+        if server is not None and not (server in self.servers and self.policy().reaches(principal.agent, server)):
             return await _refuse(send, 404, "There is no such face; connect to /mcp.")
         if scope["method"] == "POST" and not headers.get("content-type").lower().startswith("application/json"):
             return await _refuse(send, 400, "Content-Type must be application/json.")
+        return await self._serve(scope, receive, send, headers, principal, server)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, principal: Principal, server: str | None
+    ) -> None:
         version = headers.get("mcp-protocol-version")
+        task = asyncio.current_task()
+        assert task is not None
+        visits = self.visits.setdefault(principal, set())
+        visits.add(task)
         try:
             if version and version not in HANDSHAKE_PROTOCOL_VERSIONS:
-                return await self.modern(scope, receive, send, headers, principal, server)
-            return await face(scope, receive, send, principal)
+                await self.modern(scope, receive, send, headers, principal, server)
+            else:
+                await self.sessions.serve(scope, receive, send, principal, server)
         except ClientGone:
-            return None
+            return
+        finally:
+            visits.discard(task)
+            if not visits:
+                self.visits.pop(principal, None)
+
+    def evict(self, welcome: Callable[[Principal], bool]) -> None:
+        """End the requests, open streams among them, of everyone who is not welcome any more."""
+        for principal, visits in list(self.visits.items()):
+            if not welcome(principal):
+                for task in list(visits):
+                    task.cancel()
 
 
 def _bearer(headers: Headers) -> str:

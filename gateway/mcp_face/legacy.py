@@ -17,10 +17,9 @@ from mcp.server.context import CallNext as SdkNext
 from mcp.server.context import HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.message import ServerMessageMetadata
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.types import Receive, Scope, Send
 
-from gateway.bridge import Limited, answerable
 from gateway.call import STREAM_CLOSED, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Unbridgeable, Unrecorded
@@ -82,8 +81,8 @@ class LegacyPeer:
         about = ServerMessageMetadata(related_request_id=self.context.request_id)
         try:
             answer = await session.send_request(Message(method=method, params=params), Anything, self.patience, about)
-        except MCPError:
-            raise Unbridgeable(f"The client did not answer when the tool asked for {method}.") from None
+        except (MCPError, ValidationError):
+            raise Unbridgeable(f"The client gave no proper answer when the tool asked for {method}.") from None
         return dict(answer.model_dump(by_alias=True, mode="json"))
 
 
@@ -149,9 +148,8 @@ class Legacy:
             return _set_level(context)
         assert context.request is not None
         principal: Principal = context.request.scope[_PRINCIPAL]
-        request = self._request(context, principal)
         try:
-            result = await self._relay.answer(request)
+            result = await self._relay.answer(self._request(context, principal))
             await self._subscriptions(context, principal)
             return result
         except RpcError as error:
@@ -181,14 +179,13 @@ class Legacy:
         told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
         level = context.session._connection.state.get("level", "debug")
         meta = {**(params.get("_meta") or {}), CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
-        peer = LegacyPeer(context, LOG_LEVELS.index(level), self._patience)
         return Request(
             principal=principal,
             server=self.face,
             era="legacy",
             method=context.method,
             params=params,
-            peer=Limited(peer, answerable(meta)),
+            peer=LegacyPeer(context, LOG_LEVELS.index(level), self._patience),
             meta=meta,
         )
 

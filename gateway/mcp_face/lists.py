@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp.shared.uri_template import UriTemplate
-
 from gateway.call import Action, Result
 from gateway.catalog import Catalog, Offer
 from gateway.mcp_face.wire import INVALID_PARAMS, RpcError
 from gateway.policy import Policy
+from gateway.sdk.uri_template import UriTemplate
 
 SEPARATOR = "__"
 _REMEMBERED = 4096

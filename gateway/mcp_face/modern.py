@@ -12,19 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from mcp.shared.inbound import (
-    NAME_BEARING_METHODS,
-    InboundLadderRejection,
-    classify_inbound_request,
-    find_duplicated_routing_header,
-    unsupported_protocol_version_rejection,
-    validate_mcp_param_headers,
-)
 from mcp_types import methods as spec
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from gateway.bridge import Limited, Parking, answerable
+from gateway.bridge import answerable
 from gateway.call import Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
@@ -32,6 +24,7 @@ from gateway.mcp_face.exchange import Exchange
 from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, respond
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
+from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay, Request
 from gateway.mcp_face.wire import (
     HEADER_MISMATCH,
@@ -43,6 +36,14 @@ from gateway.mcp_face.wire import (
     PROTOCOL_VERSION_KEY,
     RpcError,
     unrecorded_error,
+)
+from gateway.sdk.inbound import (
+    NAME_BEARING_METHODS,
+    InboundLadderRejection,
+    classify_inbound_request,
+    find_duplicated_routing_header,
+    unsupported_protocol_version_rejection,
+    validate_mcp_param_headers,
 )
 
 log = logging.getLogger("toolgate.face")
@@ -117,12 +118,11 @@ class Modern:
         if request.method not in NAME_BEARING_METHODS:
             return await self.relay.answer(request)
         name = request.params.get(NAME_BEARING_METHODS[request.method])
-        can = answerable(request.meta)
         server = split(str(name), request.server)[0]
         if request.method == "resources/read":
             server = self.relay.lists.locate(request.principal.agent, request.server, str(name))
         offer = self.catalog.offer(server)
-        if not can or offer is None or offer.era != "legacy":
+        if not answerable(request.meta) or offer is None or offer.era != "legacy":
             return await self.relay.answer(request)
         same = orjson.dumps([request.server, request.method, name, request.params.get("arguments")])
         return await self.parking.run(
@@ -130,7 +130,7 @@ class Modern:
             same,
             request.params,
             exchange,
-            lambda peer: self.relay.answer(replace(request, peer=Limited(peer, can))),
+            lambda peer: self.relay.answer(replace(request, peer=peer)),
         )
 
     def _parse(self, body: bytes, headers: Headers) -> dict[str, Any] | None:
@@ -178,9 +178,12 @@ class Modern:
         name = request.params.get("name")
         if not isinstance(name, str) or not isinstance(arguments, Mapping):
             return  # the relay says so
-        tool = self.catalog.tool(*split(name, request.server))
+        server, own = split(name, request.server)
+        tool = self.catalog.tool(server, own)
         if tool is None or not tool.mirrored:
             return
+        if not self.relay.lists.policy().visible(request.principal.agent, server, own, "call"):
+            return  # a tool that is hidden is not told from one that is not there
         _raise(validate_mcp_param_headers(tool.definition["inputSchema"], arguments, headers.folded))
 
 

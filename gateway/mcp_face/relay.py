@@ -23,6 +23,7 @@ from gateway.mcp_face.wire import (
     SERVER_INFO_KEY,
     RpcError,
     dressed,
+    plain_tool,
     refusal_error,
     refusal_result,
 )
@@ -71,7 +72,10 @@ class Relay:
 
     async def _list(self, request: Request) -> Result:
         kind = _LISTS[request.method]
-        return self.lists.page(request.principal.agent, request.server, kind, request.params.get("cursor"))
+        page = self.lists.page(request.principal.agent, request.server, kind, request.params.get("cursor"))
+        if kind == "tools" and request.era == "legacy":
+            page["tools"] = [plain_tool(tool) for tool in page["tools"]]
+        return page
 
     async def _discover(self, request: Request) -> Result:
         result: Result = {

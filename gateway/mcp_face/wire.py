@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
-
 from gateway.call import Call, Era, Result
 from gateway.errors import Refused, StaleState, Unrecorded, UpstreamError
+from gateway.sdk.inbound import ERROR_CODE_HTTP_STATUS
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
@@ -107,7 +107,7 @@ def dressed(result: Result, era: Era, *, cacheable: bool = False) -> Result:
     if era == "modern":
         extra = {"ttlMs": 0, "cacheScope": "private"} if cacheable else {}
         return {"resultType": "complete", **extra, **result}
-    if "resultType" not in result:
+    if "resultType" not in result and "structuredContent" not in result:
         return result
     plain = {key: value for key, value in result.items() if key not in ("resultType", "ttlMs", "cacheScope")}
     meta = plain.get("_meta")
@@ -115,4 +115,21 @@ def dressed(result: Result, era: Era, *, cacheable: bool = False) -> Result:
         plain["_meta"] = {key: value for key, value in meta.items() if key != SERVER_INFO_KEY}
         if not plain["_meta"]:
             del plain["_meta"]
-    return plain
+    return _with_plain_output(plain)
+
+
+def _with_plain_output(result: Result) -> Result:
+    """Structured content that is no object, which the legacy era has no place for, as text where there is none yet."""
+    structured = result.get("structuredContent")
+    if structured is None or isinstance(structured, Mapping):
+        return result
+    told = {key: value for key, value in result.items() if key != "structuredContent"}
+    return told if told.get("content") else {**told, "content": [{"type": "text", "text": json.dumps(structured)}]}
+
+
+def plain_tool(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool as legacy clients can read it: in that era an output schema is of an object, or there is none."""
+    schema = definition.get("outputSchema")
+    if schema is None or (isinstance(schema, Mapping) and schema.get("type") == "object"):
+        return definition
+    return {key: value for key, value in definition.items() if key != "outputSchema"}

@@ -13,12 +13,13 @@ from yarl import URL
 from gateway.errors import UpstreamError, UpstreamFailed
 from gateway.upstream.failures import garbled, interrupted, of_client
 from gateway.upstream.sse import Events, TooLong
-from gateway.upstream.wire import BIGGEST_MESSAGE, decode
+from gateway.upstream.wire import BIGGEST_MESSAGE, CLIENT_INFO, decode
 
-ACCEPT = {
+ALWAYS = {
     "Accept": "application/json, text/event-stream",
     "Content-Type": "application/json",
     "Accept-Encoding": "identity",
+    "User-Agent": f"toolgate/{CLIENT_INFO['version']}",
 }
 _LONGEST_RETRY_AFTER = 3600
 

@@ -15,7 +15,7 @@ from gateway.call import Era, Peer, Result, Silent
 from gateway.errors import Interrupted, Unreachable, UpstreamError, UpstreamFailed
 from gateway.upstream.exchange import Exchange, Exchanges
 from gateway.upstream.failures import garbled, interrupted, unreachable
-from gateway.upstream.http import ACCEPT, Door, Messages, kind
+from gateway.upstream.http import ALWAYS, Door, Messages, kind
 from gateway.upstream.link import Signals
 from gateway.upstream.pace import Pace
 from gateway.upstream.sse import Events
@@ -51,7 +51,7 @@ class LegacyHttpLink:
         self.hello: Mapping[str, Any] = {}
         self.watched = False
         self._door = door
-        self._base = {**headers, **ACCEPT}
+        self._base = {**headers, **ALWAYS}
         self._headers: Mapping[str, str] = self._base
         self._granted: str | None = None
         self._signals = signals

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from mcp.shared.inbound import find_invalid_x_mcp_header
-
 from gateway.call import Silent
 from gateway.errors import UpstreamError
+from gateway.sdk.inbound import find_invalid_x_mcp_header
 from gateway.upstream.link import Link, Listing
 from gateway.upstream.wire import METHOD_NOT_FOUND
 

@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping
 from itertools import count
 from typing import Any
 
-from mcp.shared.inbound import NAME_BEARING_METHODS, encode_header_value
-
 from gateway.call import Era, Peer, Result, Silent
 from gateway.errors import UpstreamError, UpstreamFailed
+from gateway.sdk.inbound import NAME_BEARING_METHODS, encode_header_value
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.failures import interrupted
-from gateway.upstream.http import ACCEPT, Door, Messages, kind
+from gateway.upstream.http import ALWAYS, Door, Messages, kind
 from gateway.upstream.link import NOTICES, Signals
 from gateway.upstream.pace import Pace
 from gateway.upstream.sse import Events
@@ -37,7 +36,7 @@ class ModernHttpLink:
         self.hello: Mapping[str, Any] = {}
         self.watched = False
         self._door = door
-        self._headers = {**headers, **ACCEPT, "MCP-Protocol-Version": MODERN}
+        self._headers = {**headers, **ALWAYS, "MCP-Protocol-Version": MODERN}
         self._signals = signals
         self._wanted = wanted
         self._ids = count(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -16,8 +15,8 @@ from gateway.upstream.wire import BIGGEST_MESSAGE
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
 _GRACE = 2.0
 """Seconds to end by itself after its input was closed, and again after SIGTERM."""
-_LAST_WORDS = 20
-_LONGEST_WORD = 500
+_LAST_WORDS = 16 * 1024
+"""Bytes of standard error that are kept."""
 _STDIN, _STDOUT = 0, 1
 
 
@@ -31,7 +30,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def __init__(self, on_line: Callable[[bytes | None], None], on_exit: Callable[[], None]) -> None:
         self.ended = asyncio.Event()
-        self.last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self.last_words = bytearray()
         self._on_line = on_line
         self._on_exit = on_exit
         self._line = bytearray()
@@ -57,8 +56,8 @@ class Process(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd != _STDOUT:
-            words = data.decode("utf-8", "replace").splitlines()
-            self.last_words.extend(word[:_LONGEST_WORD] for word in words)
+            self.last_words += data
+            del self.last_words[:-_LAST_WORDS]
             return
         *lines, rest = data.split(b"\n")
         for line in lines:

@@ -20,6 +20,8 @@ from gateway.upstream.wire import INITIALIZE, decode, encode, is_answer, listen_
 log = logging.getLogger("toolgate.upstream")
 
 _SHORTEST_SECRET = 6
+_LAST_WORDS = 20
+_LONGEST_WORD = 500
 
 
 class StdioLink:
@@ -163,10 +165,12 @@ class StdioLink:
             self._signals.doubt()
 
     def _last_words(self) -> str:
-        text = "".join(f"\n  {line}" for line in self._process.last_words)
+        """The end of its standard error, without the secrets we know, for the operator's log."""
+        text = self._process.last_words.decode("utf-8", "replace")
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return text and "; its last words:" + text
+        lines = [line[:_LONGEST_WORD] for line in text.splitlines()[-_LAST_WORDS:]]
+        return "; its last words:" + "".join(f"\n  {line}" for line in lines) if lines else ""
 
     async def close(self, *, at_once: bool = False) -> None:
         self._closing = True

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from mcp.shared.inbound import mcp_param_headers, x_mcp_header_map
-
 from gateway.call import Credential, Era, Peer, Result
 from gateway.errors import Interrupted, Unreachable, UpstreamError, UpstreamFailed
+from gateway.sdk.inbound import mcp_param_headers, x_mcp_header_map
 from gateway.upstream.branches import Branches
 from gateway.upstream.failures import describe, interrupted, refuses_credential, unreachable
 from gateway.upstream.link import UPDATED, Link, Listing, ServerSpec, Signals
@@ -93,10 +92,17 @@ class Upstream:
         await (await self._link_for(credential)).notify(method, params)
 
     async def subscribe(self, uri: str) -> None:
-        """Have `on_notice` told of updates of a resource, also after a reconnection. Calls are counted."""
+        """Have `on_notice` told of updates of a resource, also after a reconnection. Calls are counted.
+
+        Raises UpstreamFailed; then nothing is counted.
+        """
         self._wanted[uri] += 1
         if self._wanted[uri] == 1 and self._link is not None:
-            await self._link.watch(uri, True)
+            try:
+                await self._link.watch(uri, True)
+            except BaseException:
+                del self._wanted[uri]
+                raise
 
     async def unsubscribe(self, uri: str) -> None:
         """Undo one `subscribe`."""

@@ -32,9 +32,7 @@ async def test_of_fifty_callers_at_once_none_gets_anothers_credential(connect: A
     assert said == ["Bearer own"] + [f"Bearer key-{number % 25}" for number in range(1, 50)]
 
 
-async def test_a_credential_is_nowhere_to_be_seen(
-    connect: Any, http: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_credential_is_nowhere_to_be_seen(connect: Any, http: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "toolgate")
     served = await http(Depot().app)
     upstream, _ = await connect(Spec(url=served.url, headers={"Authorization": "Bearer own-secret"}))
@@ -42,5 +40,7 @@ async def test_a_credential_is_nowhere_to_be_seen(
     with pytest.raises(UpstreamError) as failed:
         await upstream.request("tools/call", call("fail"), peer=Silent(), credential=secret)
     await served.stop()
-    shown = caplog.text + repr(secret) + repr(failed.value) + repr(vars(upstream)) + repr(vars(upstream._link or upstream))
+    shown = (
+        caplog.text + repr(secret) + repr(failed.value) + repr(vars(upstream)) + repr(vars(upstream._link or upstream))
+    )
     assert "agent-secret" not in shown

@@ -32,7 +32,10 @@ FAULTS: dict[str, tuple[Behaviour, type[UpstreamFailed]]] = {
     "answers with NaN": (answers(b'{"jsonrpc":"2.0","id":4,"result":{"a":NaN}}'), Garbled),
     "answers nothing (202)": (says(202), Garbled),
     "redirects": (says(307, Location="/elsewhere"), Garbled),
-    "announces too much": (raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"), Garbled),
+    "announces too much": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"),
+        Garbled,
+    ),
     "sends too much": (stream(*MANY, content_type="application/json"), Garbled),
     "sends a bomb": (stream(bomb(200), content_type="application/json", **{"Content-Encoding": "gzip"}), Garbled),
     "sends an event without end": (stream(b"data: ", *MANY), Garbled),
@@ -121,11 +124,11 @@ async def test_a_dropped_connection_that_was_kept_open_is_never_used_to_send_twi
         assert server.calls == 2 * number
 
 
-async def test_one_unusable_tool_does_not_cost_the_others_and_vendor_fields_are_kept(hostile: Any, connect: Any) -> None:
+async def test_one_unusable_tool_does_not_cost_the_others_and_vendor_fields_are_kept(
+    hostile: Any, connect: Any
+) -> None:
     upstream, _ = await connect(spec(await hostile(drip)))
-    assert upstream.listing.tools == (
-        {"name": "call", "inputSchema": {"type": "object"}, "x-vendor": {"kept": True}},
-    )
+    assert upstream.listing.tools == ({"name": "call", "inputSchema": {"type": "object"}, "x-vendor": {"kept": True}},)
 
 
 async def test_a_server_that_hangs_holds_up_its_own_call_only(hostile: Any, connect: Any) -> None:
@@ -139,9 +142,7 @@ async def test_a_server_that_hangs_holds_up_its_own_call_only(hostile: Any, conn
 
     server = await hostile(hang)
     upstream, _ = await connect(spec(server))
-    hanging = [
-        asyncio.create_task(upstream.request("tools/call", call("call"), peer=Silent())) for _ in range(20)
-    ]
+    hanging = [asyncio.create_task(upstream.request("tools/call", call("call"), peer=Silent())) for _ in range(20)]
     await until(lambda: server.calls == 20)
     for _ in range(20):
         await upstream.request("tools/call", call("well"), peer=Silent())

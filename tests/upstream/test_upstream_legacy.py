@@ -10,7 +10,7 @@ import pytest
 from upstream_legacy import Legacy, event, stream
 from upstream_parts import Client, Spec, call, until
 
-from gateway.call import Silent
+from gateway.call import STREAM_CLOSED, Silent
 from gateway.errors import Interrupted
 
 DONE = {"content": [{"type": "text", "text": "done"}]}
@@ -65,7 +65,8 @@ async def test_a_stream_that_ends_early_is_resumed_where_it_ended(play: Any, abo
     client = Client()
     assert await upstream.request("tools/call", call("call", progressToken="t"), peer=client) == DONE
     assert heard_from == ["e1", "e2"] and server.count("tools/call") == 1
-    assert client.heard == [("notifications/progress", {"progressToken": "t", "progress": 1})]
+    progress = ("notifications/progress", {"progressToken": "t", "progress": 1})
+    assert client.heard[0] == (STREAM_CLOSED, {}) and client.heard.count(progress) == 1
 
 
 @pytest.mark.parametrize("fields", [{}, {"id": "e1", "retry": 10}], ids=["without an id", "and is not resumed"])
@@ -81,9 +82,7 @@ async def test_a_forgotten_session_is_opened_anew_once_and_each_call_runs_once(p
     server = Legacy()
     upstream, _ = await play(server)
     server.sessions.clear()
-    await asyncio.gather(
-        *(upstream.request("tools/call", call("call"), peer=Silent()) for _ in range(30))
-    )
+    await asyncio.gather(*(upstream.request("tools/call", call("call"), peer=Silent()) for _ in range(30)))
     assert server.opened == 2 and server.count("tools/call") == 30
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ STREAM = (
 def test_events_are_the_same_however_the_bytes_are_cut(cuts: list[int]) -> None:
     events = Events()
     places = sorted({0, len(STREAM), *cuts})
-    data = [event for a, b in zip(places, places[1:], strict=False) for event in events.feed(STREAM[a:b])]
+    data = [event for a, b in pairwise(places) for event in events.feed(STREAM[a:b])]
     assert data == [b'{"a":\n1}', b"x", b"y"]
     assert (events.last_id, events.retry) == ("3", 1.5)
 

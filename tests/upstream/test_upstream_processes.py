@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,9 +24,8 @@ HERE = Path(__file__).parent
 CHILD = str(HERE / "upstream_child.py")
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"], scope="module")
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
+on_both_loops = pytest.mark.parametrize("anyio_backend", LOOPS, ids=["asyncio", "uvloop"])
 
 
 def child(*args: str, **more: Any) -> Spec:
@@ -44,6 +42,7 @@ async def nothing_is_left() -> AsyncIterator[None]:
     await until(lambda: not psutil.Process().children(recursive=True))
 
 
+@on_both_loops
 async def test_a_process_sees_the_allow_list_its_own_environment_and_its_credential(
     connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +65,7 @@ async def test_era_is_found_out_by_asking(connect: Any) -> None:
     assert upstream.up and upstream.era == "legacy"
 
 
+@on_both_loops
 async def test_a_process_that_ends_interrupts_its_calls_is_restarted_and_tells_no_secret(
     connect: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +95,7 @@ async def test_a_credentials_process_that_ends_is_started_again_by_the_next_call
     assert upstream.up and upstream.restarts == 0 and await said(upstream, "pid") == own
 
 
+@on_both_loops
 async def test_noise_is_ignored_and_a_line_without_end_fails_its_call_only(connect: Any) -> None:
     upstream, _ = await connect(child())
     assert await said(upstream, "noise") == "noise"
@@ -124,19 +125,18 @@ async def test_a_stubborn_process_and_its_children_are_gone_soon_after_the_end()
 
 
 async def test_no_process_is_left_when_the_gateway_is_killed() -> None:
-    parent = subprocess.Popen(
-        [sys.executable, str(HERE / "upstream_parent.py"), CHILD],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"},
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "upstream_parent.py"), CHILD, stdout=subprocess.PIPE, env=environment
     )
     try:
         assert parent.stdout is not None
-        family = [int(pid) for pid in parent.stdout.readline().split()]
+        family = [int(pid) for pid in (await parent.stdout.readline()).split()]
         family += [process.pid for process in psutil.Process(parent.pid).children(recursive=True)]
         assert len(set(family)) == 3 and all(alive(pid) for pid in family)
     finally:
-        parent.send_signal(signal.SIGKILL)
-        parent.communicate()
+        parent.kill()
+        await parent.wait()
     await until(lambda: not any(alive(pid) for pid in family))
 
 

@@ -20,7 +20,7 @@ def behave(id: int, name: str) -> object:
         print(f"crashing with {os.environ.get('SECRET')}", file=sys.stderr, flush=True)
         os._exit(7)
     if name == "noise":
-        print("not json\n\n[1, 2]\n\"text\"\nnull", flush=True)
+        print('not json\n\n[1, 2]\n"text"\nnull', flush=True)
         say({"jsonrpc": "2.0", "id": "other", "result": {}})
         say({"jsonrpc": "2.0", "id": [id], "method": "roots/list"})
         say({"jsonrpc": "2.0", "method": 7})
@@ -40,8 +40,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for line in sys.stdin:
         message = json.loads(line)
-        method, id = message["method"], message.get("id")
-        if id is None:
+        method, id = message.get("method"), message.get("id")
+        if id is None or method is None:
             continue
         if method == "initialize":
             result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {}}

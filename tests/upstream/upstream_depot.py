@@ -115,9 +115,7 @@ class Depot:
 
     async def _sample(self, ctx: ServerRequestContext, params: t.CallToolRequestParams) -> str:
         message = t.SamplingMessage(role="user", content=t.TextContent(text="think"))
-        answer = await ctx.session.create_message(
-            [message], max_tokens=5, related_request_id=ctx.request_id
-        )
+        answer = await ctx.session.create_message([message], max_tokens=5, related_request_id=ctx.request_id)
         return str(answer.content.text)
 
 

@@ -87,9 +87,11 @@ class Http:
 
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
     """Wait until a condition holds; fail when it does not within the bound."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+    for _ in range(int(seconds / 0.005)):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"not within {seconds} seconds")
 
 
 def call(name: str, arguments: dict[str, Any] | None = None, **meta: Any) -> dict[str, Any]:

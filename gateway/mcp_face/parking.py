@@ -1,0 +1,130 @@
+"""Calls of modern clients that wait, still running, until their client comes back with an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.bridge import stale
+from gateway.call import Peer, Result
+from gateway.errors import Unbridgeable
+from gateway.upstream.wire import progress_token
+
+
+@dataclass(slots=True, eq=False)
+class Parked:
+    """A running call of a modern client. It is its peer: it can be asked, because the client comes back.
+
+    Questions go out in an `input_required` result; the client's next request brings the answers.
+    """
+
+    agent: str
+    call: bytes
+    patience: float
+    exchange: Peer | None
+    token: str | int | None
+    """The progress token of the request that its client waits for now."""
+    task: asyncio.Task[Result] | None = None
+    waiting: dict[str, tuple[dict[str, Any], asyncio.Future[Result]]] = field(default_factory=dict)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    handle: str = ""
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        if method == "notifications/progress":
+            params = {**params, "progressToken": self.token}
+        if self.exchange is not None:
+            await self.exchange.notify(method, params)
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Result:
+        name = secrets.token_urlsafe(8)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.waiting[name] = ({"method": method, "params": params}, answer)
+        self.stirred.set()
+        try:
+            async with asyncio.timeout(self.patience):
+                return await answer
+        except TimeoutError:
+            raise Unbridgeable(f"The client did not answer within {self.patience:g} seconds.") from None
+        finally:
+            self.waiting.pop(name, None)
+
+
+class Parking:
+    """Keeps calls of modern clients whose legacy upstream has a question, until the client returns.
+
+    They live in this process: a client that comes back to another one is told that its state is stale.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._parked: dict[str, Parked] = {}
+
+    async def run(
+        self,
+        agent: str,
+        call: bytes,
+        fields: Mapping[str, Any],
+        exchange: Peer,
+        work: Callable[[Peer], Awaitable[Result]],
+    ) -> Result:
+        """Run `work`, or go on with the parked call that `fields` name; its result, or its questions."""
+        state = fields.get("requestState")
+        parked = self._parked.pop(state, None) if isinstance(state, str) else None
+        if parked is None:
+            if isinstance(state, str) and state.startswith("parked."):
+                raise stale()
+            parked = Parked(agent, call, self._patience, exchange, progress_token(fields))
+            parked.task = asyncio.ensure_future(work(parked))
+            parked.task.add_done_callback(functools.partial(self._forget, parked))
+        elif (parked.agent, parked.call) != (agent, call):
+            self._parked[parked.handle] = parked
+            raise stale()
+        else:
+            parked.exchange, parked.token = exchange, progress_token(fields)
+            _deliver(parked, fields.get("inputResponses"))
+        return await self._step(parked)
+
+    async def _step(self, parked: Parked) -> Result:
+        """Wait for the call to end or to ask. A client that leaves while it runs cancels it."""
+        assert parked.task is not None
+        parked.stirred.clear()
+        stirred = asyncio.ensure_future(parked.stirred.wait())
+        try:
+            if not parked.waiting:
+                await asyncio.wait({parked.task, stirred}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            parked.task.cancel()
+            raise
+        finally:
+            stirred.cancel()
+        if parked.task.done():
+            return parked.task.result()
+        parked.exchange = None
+        parked.handle = f"parked.{secrets.token_urlsafe(24)}"
+        self._parked[parked.handle] = parked
+        questions = {name: question for name, (question, _) in parked.waiting.items()}
+        return {"resultType": "input_required", "inputRequests": questions, "requestState": parked.handle}
+
+    def _forget(self, parked: Parked, task: asyncio.Task[Result]) -> None:
+        self._parked.pop(parked.handle, None)
+        if not task.cancelled():
+            task.exception()  # nobody came back for it; its outcome event tells what happened
+
+    async def close(self) -> None:
+        """Cancel what is parked."""
+        tasks = [parked.task for parked in self._parked.values() if parked.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _deliver(parked: Parked, answers: Any) -> None:
+    for name, answer in answers.items() if isinstance(answers, Mapping) else ():
+        if name in parked.waiting and isinstance(answer, dict):
+            future = parked.waiting.pop(name)[1]
+            if not future.done():
+                future.set_result(answer)

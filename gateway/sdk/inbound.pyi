@@ -1,0 +1,11 @@
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS as ERROR_CODE_HTTP_STATUS
+from mcp.shared.inbound import NAME_BEARING_METHODS as NAME_BEARING_METHODS
+from mcp.shared.inbound import InboundLadderRejection as InboundLadderRejection
+from mcp.shared.inbound import classify_inbound_request as classify_inbound_request
+from mcp.shared.inbound import encode_header_value as encode_header_value
+from mcp.shared.inbound import find_duplicated_routing_header as find_duplicated_routing_header
+from mcp.shared.inbound import find_invalid_x_mcp_header as find_invalid_x_mcp_header
+from mcp.shared.inbound import mcp_param_headers as mcp_param_headers
+from mcp.shared.inbound import unsupported_protocol_version_rejection as unsupported_protocol_version_rejection
+from mcp.shared.inbound import validate_mcp_param_headers as validate_mcp_param_headers
+from mcp.shared.inbound import x_mcp_header_map as x_mcp_header_map

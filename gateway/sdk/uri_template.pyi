@@ -1,0 +1,1 @@
+from mcp.shared.uri_template import UriTemplate as UriTemplate

@@ -7,27 +7,23 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import signal
-import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from typing import Any
 
-import uvicorn
-import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway import logs, order
+from gateway import order
 from gateway.audit import Audit
 from gateway.bridge import Bridge, Seal
 from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.config import Config, check_agents
+from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials
 from gateway.errors import ConfigError
 from gateway.identity import Tokens, secret_key
@@ -55,16 +51,6 @@ _FAREWELL = 1.5
 """Seconds that upstreams then have; a process that takes longer is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a trial connection to one upstream found."""
-
-    server: str
-    ok: bool
-    detail: str
-    tools: tuple[str, ...] = ()
-
-
 class Gateway:
     """Everything one process runs. Raises ConfigError when config and policies do not fit together."""
 
@@ -73,7 +59,7 @@ class Gateway:
         self.policy = load_policy(config.policies_dir, config.servers)
         if problems := check_agents(config, self.policy.agents):
             raise ConfigError(problems)
-        self.metrics = Metrics()
+        self.metrics = Metrics(config.servers)
         secret = secret_key(config.state_dir)
         self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
         self.audit = Audit(self.store, _derive(secret, "audit"))
@@ -108,7 +94,9 @@ class Gateway:
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send))
+        controls = order.controls(parts)
+        throttle = next(control for control in controls if isinstance(control, Throttle))
+        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body = config.gateway.max_body
         listen = Listen(self.audience, lists, self._watch)
         sessions = Sessions(
@@ -214,66 +202,6 @@ class Gateway:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-class Server(uvicorn.Server):
-    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-
-def serve(config: Config) -> int:
-    """Serve until told to stop; the exit code. Raises ConfigError, or OSError when the port cannot be had."""
-    logs.set_up(config.gateway.log_format)
-    gateway = Gateway(config)
-    host = config.gateway.host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, config.gateway.port), family=family, backlog=2048)
-    port = listener.getsockname()[1]
-
-    async def run() -> None:
-        async with gateway.running():
-            settings = uvicorn.Config(
-                gateway,
-                http="httptools",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=_GRACE,
-            )
-            print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
-            await Server(settings).serve(sockets=[listener])
-
-    uvloop.run(run())
-    return 0
-
-
-async def connect_all(config: Config) -> list[Finding]:
-    """Connect every upstream once and report what it offers or why it cannot be reached."""
-    findings: list[Finding] = []
-
-    def listed(upstream: Upstream) -> None:
-        return None
-
-    for name, server in config.servers.items():
-        upstream = Upstream(server, on_listing=listed, on_notice=lambda upstream, method, params: None)
-        task = asyncio.get_running_loop().create_task(upstream.run())
-        try:
-            await upstream.ready.wait()
-            tools = tuple(str(tool["name"]) for tool in upstream.listing.tools)
-            detail = f"{upstream.era} era, {len(tools)} tools" if upstream.up else "cannot be reached"
-            findings.append(Finding(name, upstream.up, detail, tools))
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-    return findings
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

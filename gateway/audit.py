@@ -27,7 +27,7 @@ from gateway.call import Call, Result
 from gateway.errors import Refused
 from gateway.store import Store, events
 
-Outcome = Literal["ok", "tool_error", "input_required", "refused", "failed", "unknown"]
+Outcome = Literal["ok", "tool_error", "input_required", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
 
 _NAME_LIMIT = 256

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -184,7 +185,10 @@ async def _asked(peer: Peer, questions: Questions, result: Result) -> dict[str, 
     """Ask a legacy client what a modern upstream wants to know; the fields of the next attempt."""
     answers = {}
     for name, question in questions.items():
-        answers[name] = await peer.ask(str(question.get("method")), question.get("params") or {})
+        method, params = str(question.get("method")), dict(question.get("params") or {})
+        if named(method, params) == _BY_URL:  # the legacy era wants an id, the modern has none
+            params.setdefault("elicitationId", secrets.token_urlsafe(12))
+        answers[name] = await peer.ask(method, params)
     state = result.get("requestState")
     fields: dict[str, Any] = {"inputResponses": answers} if answers else {}
     return fields if state is None else {**fields, "requestState": state}

@@ -6,6 +6,8 @@ a call that names anything else is counted under `-`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
@@ -16,11 +18,29 @@ BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
 class Metrics:
-    """Every metric the gateway keeps, in a registry of its own."""
+    """Every metric the gateway keeps, in a registry of its own. `servers` are shown from the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, servers: Iterable[str] = ()) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        self._of_calls()
+        self._of_upstreams(servers)
+        self.commit_seconds = Histogram(
+            "toolgate_event_commit_seconds",
+            "Time of one group commit of events.",
+            buckets=COMMIT_SECONDS,
+            registry=registry,
+        )
+        self.commit_rows = Histogram(
+            "toolgate_event_commit_rows", "Events in one group commit.", buckets=COMMIT_ROWS, registry=registry
+        )
+        self.store_ok = Gauge(
+            "toolgate_store_ok", "Whether events can be written: 1 or 0. At 0 no tool runs.", registry=registry
+        )
+        self.store_ok.set(1)
+
+    def _of_calls(self) -> None:
+        registry = self.registry
         self.calls = Counter(
             "toolgate_calls", "Calls by outcome.", ["agent", "server", "tool", "outcome"], registry=registry
         )
@@ -35,11 +55,11 @@ class Metrics:
         self.refusals = Counter(
             "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
         )
+
+    def _of_upstreams(self, servers: Iterable[str]) -> None:
+        registry = self.registry
         self.retries = Counter(
-            "toolgate_retries",
-            "Attempts made again after a transient failure.",
-            ["server"],
-            registry=registry,
+            "toolgate_retries", "Attempts made again after a transient failure.", ["server"], registry=registry
         )
         self.breaker = Gauge(
             "toolgate_breaker_state",
@@ -51,24 +71,9 @@ class Metrics:
             "toolgate_upstream_up", "Whether an upstream is connected: 1 or 0.", ["server"], registry=registry
         )
         self.tools = Gauge("toolgate_tools", "Tools an upstream offers.", ["server"], registry=registry)
-        self.commit_seconds = Histogram(
-            "toolgate_event_commit_seconds",
-            "Time of one group commit of events.",
-            buckets=COMMIT_SECONDS,
-            registry=registry,
-        )
-        self.commit_rows = Histogram(
-            "toolgate_event_commit_rows",
-            "Events in one group commit.",
-            buckets=COMMIT_ROWS,
-            registry=registry,
-        )
-        self.store_ok = Gauge(
-            "toolgate_store_ok",
-            "Whether events can be written: 1 or 0. At 0 no tool runs.",
-            registry=registry,
-        )
-        self.store_ok.set(1)
+        for server in servers:
+            for metric in (self.retries, self.breaker, self.upstream_up, self.tools):
+                metric.labels(server)
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

@@ -109,7 +109,9 @@ class Store:
         on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # The log holds arguments in clear: it is for its owner only.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
         self.path = path
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)

@@ -17,10 +17,10 @@ from agents.demo.shop import ROOT, NotStarted, Shop
 NEXT = """
 Try next
 --------
-  make serve                                  the same shop, kept open on fixed ports
-  .venv/bin/toolgate check                    what the configuration and the policies say
-  .venv/bin/toolgate tools --agent payment    what one agent may call
-  docs/policy.md                              how to write a policy; policies/ holds the ones you just saw
+  make serve        the same shop, kept open; it prints commands to type beside it
+  policies/         the policy files you just saw at work; docs/policy.md says how to write one
+  gateway.toml      the servers; docs/configuration.md explains every key
+  README.md         how to put your own servers and agents on it, Claude Code among them
 """
 
 SERVING = """The shop is open. Ctrl-C closes it.

@@ -140,7 +140,8 @@ class Shop:
 
     def exports(self) -> str:
         """The environment as shell lines, for commands typed beside the shop."""
-        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(self.environment.items()))
+        here = {**self.environment, "TOOLGATE_URL": f"{self.url}/mcp"}
+        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(here.items()))
 
 
 @contextlib.contextmanager

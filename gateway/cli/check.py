@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from gateway import order
 from gateway.cli.clients import address
@@ -56,13 +57,18 @@ def _connect(config: Config, policy: Policy) -> int:
     return 0
 
 
-def _facts(config: Config, offered: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-    """Tools that the configuration speaks of and their server does not offer."""
+def _facts(config: Config, offered: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[Problem]:
+    """Tools and arguments that the configuration speaks of and their server does not offer."""
     for server, tools in offered.items():
         for name, facts in config.servers[server].tools.items():
             key = ("servers", server, "tools", name)
             if name not in tools:
                 yield _absent(config.path.name, dotted(key), name, tools)
+            known = tools.get(name, {}).get("inputSchema", {}).get("properties")
+            for argument in facts.arguments:
+                if known is not None and argument not in known:
+                    message = f"the tool has no such argument{nearest(argument, known)}"
+                    yield Problem(config.path.name, dotted((*key, "arguments", argument)), message, "correct the name")
             if facts.compensate is not None and facts.compensate.tool not in tools:
                 # The name is a value of the file, so it is not shown.
                 yield _absent(config.path.name, dotted((*key, "compensate", "tool")), "", tools)

@@ -1,15 +1,45 @@
-"""A trial connection to every server, for verbs that ask what is there."""
+"""Connecting every server once, for the commands that need to know what is really there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from gateway.app import Finding, connect_all
-from gateway.config import Config
+from gateway.config import Config, Server
+from gateway.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one server offers (tool definitions by name), or that it cannot be reached."""
+
+    server: str
+    ok: bool
+    detail: str
+    tools: Mapping[str, Mapping[str, Any]]
 
 
 def reach(config: Config) -> list[Finding]:
-    """What each server offers, or why it cannot be reached. The findings say it: the log stays silent."""
+    """One finding per server, in the order of the configuration. The findings say it all: the log stays silent."""
     logging.getLogger("toolgate").addHandler(logging.NullHandler())
-    return asyncio.run(connect_all(config))
+    return asyncio.run(_all(config))
+
+
+async def _all(config: Config) -> list[Finding]:
+    return list(await asyncio.gather(*(_one(server) for server in config.servers.values())))
+
+
+async def _one(server: Server) -> Finding:
+    upstream = Upstream(server, on_listing=lambda _: None, on_notice=lambda *_: None)
+    task = asyncio.create_task(upstream.run())
+    try:
+        await upstream.ready.wait()
+        tools = {str(tool["name"]): tool for tool in upstream.listing.tools}
+        detail = f"{upstream.era} era" if upstream.up else "cannot be reached"
+        return Finding(server.name, upstream.up, detail, tools)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

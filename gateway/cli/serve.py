@@ -11,7 +11,7 @@ from gateway.cli.files import read, usable_state
 def run(arguments: argparse.Namespace) -> int:
     given = {"host": arguments.host, "port": arguments.port}
     config, _ = read(arguments.config, {name: value for name, value in given.items() if value is not None})
-    from gateway.app import serve
+    from gateway.serving import serve
 
     try:
         with usable_state(config):

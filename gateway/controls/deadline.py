@@ -23,7 +23,7 @@ class Deadline:
         if limit is None:
             limit = self.seconds(call.server)
         wanted = call.meta.get("toolgate/timeout")
-        if isinstance(wanted, int | float) and 0 < wanted < limit:
+        if isinstance(wanted, int | float) and not isinstance(wanted, bool) and 0 < wanted < limit:
             limit = float(wanted)
         timer = asyncio.timeout(limit)
         try:

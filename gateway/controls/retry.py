@@ -16,7 +16,7 @@ _SAVED_AT_MOST = 10.0
 class Retry:
     """Try an idempotent call again after a transient failure, with full jitter and within a retry budget.
 
-    Full jitter: wait random * min(cap, base * 2**n) seconds (AWS Architecture Blog, 2015). The budget of an
+    Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)) seconds (AWS Architecture Blog, 2015). The budget of an
     upstream grows by `budget` with each call and each retry takes 1, so that an outage sees at most
     (1 + budget) times the calls.
     """
@@ -44,7 +44,7 @@ class Retry:
                     raise
             self.saved[server] -= 1
             self.metrics.retries.labels(server).inc()
-            await self.sleep(self.draw() * min(self.cap, self.base * 2**attempt))
+            await self.sleep(self.draw() * min(self.cap, self.base * 2 ** (attempt - 1)))
 
 
 def _idempotent(call: Call) -> bool:

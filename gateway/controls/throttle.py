@@ -18,7 +18,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Refuse an agent that calls faster than `per_second` on average, beyond a burst of `burst` calls."""
+    """Refuse an agent that asks faster than `per_second` on average, beyond a burst of `burst` requests."""
 
     per_second: float
     burst: int
@@ -26,7 +26,12 @@ class Throttle:
     buckets: dict[str, Bucket] = field(default_factory=dict)
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
-        agent, now = call.principal.agent, self.clock()
+        self.admit(call.principal.agent)
+        return await call_next(call)
+
+    def admit(self, agent: str) -> None:
+        """Count one request of this agent. Raises Throttled."""
+        now = self.clock()
         bucket = self.buckets.get(agent)
         if bucket is None:
             bucket = self.buckets[agent] = Bucket(self.burst, now)
@@ -35,9 +40,8 @@ class Throttle:
         if bucket.level < 1:
             wait = (1 - bucket.level) / self.per_second
             raise Throttled(
-                f"Too many calls: {agent} may make {self.per_second:g} a second. "
-                f"Nothing was run; wait {wait:.2g} seconds and call again.",
+                f"Too many requests: {agent} may make {self.per_second:g} a second. "
+                f"Nothing was run; wait {wait:.2g} seconds and try again.",
                 retry_after=wait,
             )
         bucket.level -= 1
-        return await call_next(call)

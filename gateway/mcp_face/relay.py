@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
-from gateway.errors import Refused, Unexpected, Unrecorded
+from gateway.errors import Refused, Throttled, Unexpected, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
 from gateway.mcp_face.lists import SEPARATOR, Lists, split
 from gateway.mcp_face.wire import (
@@ -18,6 +18,7 @@ from gateway.mcp_face.wire import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     PROTOCOL_VERSION_KEY,
+    REFUSED,
     RESOURCE_NOT_FOUND,
     SERVER_INFO,
     SERVER_INFO_KEY,
@@ -62,13 +63,23 @@ class Relay:
     lists: Lists
     run: CallNext
     """The controls around the upstream."""
+    admit: Callable[[str], None]
+    """Counts a request of an agent that is not a call, or raises Throttled."""
 
     async def answer(self, request: Request) -> Result:
         handler = _HANDLERS.get(request.method)
         if handler is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found", request.method)
+        if request.method in _ANSWERED_HERE:
+            self._admit(request.principal.agent)
         result = await handler(self, request)
         return dressed(result, request.era, cacheable=request.method in _CACHEABLE)
+
+    def _admit(self, agent: str) -> None:
+        try:
+            self.admit(agent)
+        except Throttled as refused:
+            raise RpcError(REFUSED, str(refused), {"reason": refused.reason}) from None
 
     async def _list(self, request: Request) -> Result:
         kind = _LISTS[request.method]
@@ -188,6 +199,8 @@ _HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {
     "server/discover": Relay._discover,
     "ping": Relay._ping,
 }
+_ANSWERED_HERE = frozenset({*_LISTS, "resources/subscribe", "resources/unsubscribe", "server/discover", "ping"})
+"""Requests that reach no control."""
 _CACHEABLE = frozenset({*_LISTS, "resources/read", "server/discover"})
 
 

@@ -79,7 +79,8 @@ class HttpConnector:
         return await self._legacy(headers, signals)
 
     async def branch(self, values: Mapping[str, str], signals: Signals, base: Link) -> Link:
-        headers = _override(self._server.headers, values)
+        # Not one header of the gateway's own: an agent's requests carry what was given to that agent, nothing else.
+        headers = values
         if base.era == "modern":
             link = ModernHttpLink(self._door, headers, signals)
             link.hello = base.hello

@@ -160,6 +160,13 @@ async def test_a_process_that_cannot_say_which_call_asks_gets_no_answer(bench: B
         assert not (await go_on(ada, "ask", tag, asked)).is_error
 
 
+async def nothing_runs(bench: Bench) -> None:
+    """Wait until the gateway itself says that no call is left."""
+    async with wired(bench.gateway.url("/metrics")) as wire, asyncio.timeout(5):
+        while "toolgate_calls_in_flight 0.0" not in (await wire.send("GET"))[2]:
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("upstream", ["legacy", "stdio"])
 async def test_a_parked_call_whose_client_never_returns_ends_and_leaves_nothing(
     bench: Bench, upstream: str, tag: str
@@ -170,6 +177,7 @@ async def test_a_parked_call_whose_client_never_returns_ends_and_leaves_nothing(
         await until(lambda: record.events("ask", tag, "not answered"), ASK_TIMEOUT + 3)
         (told,) = record.events("ask", tag, "not answered")
         assert "did not answer" in told["message"]
+        await nothing_runs(bench)
         with pytest.raises(MCPError, match="Invalid or expired requestState"):
             await go_on(client, "ask", tag, asked)
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("controls",),
     ("upstream", "order"),
     ("mcp_face", "bridge"),
-    ("app", "cli", "__main__", "__init__"),
+    ("app", "serving", "cli", "__main__", "__init__"),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -25,7 +25,7 @@ from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.config import Config, check_agents
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, UpstreamFailed
 from gateway.identity import Tokens, secret_key
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
@@ -186,10 +186,12 @@ class Gateway:
         """Have each upstream tell of just those resources that somebody subscribed to."""
         wanted, watched = self.audience.subscribed(), self.watched
         self.watched = wanted
-        for server, uri in watched - wanted:
-            await self.upstreams[server].unsubscribe(uri)
-        for server, uri in wanted - watched:
-            await self.upstreams[server].subscribe(uri)
+        for server, uri in watched ^ wanted:
+            upstream = self.upstreams[server]
+            try:
+                await (upstream.subscribe(uri) if (server, uri) in wanted else upstream.unsubscribe(uri))
+            except UpstreamFailed as failed:  # it will not, or cannot now; the others are not to suffer for it
+                log.info("%s does not take a change of subscriptions: %s", server, failed.reason)
 
     async def _healthz(self, request: Request) -> Response:
         ok = self.store.failed is None

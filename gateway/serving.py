@@ -56,5 +56,6 @@ def serve(config: Config) -> int:
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
             await Server(settings).serve(sockets=[listener])
 
+    sys.setswitchinterval(0.0005)
     uvloop.run(run())
     return 0

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     Column,
     Executable,
@@ -32,7 +33,6 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
-    insert,
 )
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -63,12 +63,16 @@ events = Table(
     Column("reason", String(32)),
     Column("data", Text, nullable=False),
     Index("events_call", "call"),
-    sqlite_autoincrement=True,
 )
 """Append-only. `at` is seconds since the epoch; `data` is a JSON object; see `gateway.audit` for kinds."""
 
 EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
 """The columns of an event, in the order in which `Store.append` takes their values."""
+
+_VALUES = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(EVENT)))
+_INSERT = f"INSERT INTO events ({', '.join(EVENT)}) SELECT {_VALUES} FROM json_each(?)"
+"""One statement for a whole group: the driver takes the interpreter lock back after each step, and under load
+waits for it each time."""
 
 EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
 
@@ -116,9 +120,7 @@ class Store:
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
-        dialect = self.engine.dialect
-        self._insert = str(insert(events).values(**dict.fromkeys(EVENT)).compile(dialect=dialect))
-        self._errors: type[Exception] = dialect.loaded_dbapi.Error
+        self._errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self.failed: str | None = None
         self._failed_at = 0.0
         self._stalled = False
@@ -205,7 +207,7 @@ class Store:
             gap = json.dumps({"problem": self.failed, "since": self._failed_at})
             rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
         try:
-            driver.cursor().executemany(self._insert, rows)
+            driver.cursor().execute(_INSERT, (orjson.dumps(rows).decode(),))
             driver.commit()
         except Exception as error:  # whatever it is, the thread must live to write the next group
             with contextlib.suppress(self._errors):

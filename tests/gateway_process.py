@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -99,15 +100,21 @@ class GatewayProcess:
         self.process.kill()
         self.process.wait()
 
-    def token(self, agent: str, *, expires: timedelta | None = None) -> str:
-        """A new bearer token for an agent of the policies, as the command line would make it."""
+    @contextmanager
+    def tokens(self) -> Iterator[Tokens]:
+        """Its tokens, beside it: made and revoked here they are the running gateway's."""
         store = Store(self.config.parent / "var" / "toolgate.db")
         tokens = Tokens(store)
         try:
-            return tokens.create(agent, expires=expires, now=time.time())[0]
+            yield tokens
         finally:
             tokens.close()
             store.stop()
+
+    def token(self, agent: str, *, expires: timedelta | None = None) -> str:
+        """A new bearer token for an agent of the policies."""
+        with self.tokens() as tokens:
+            return tokens.create(agent, expires=expires, now=time.time())[0]
 
     def headers(self, agent: str) -> dict[str, str]:
         """What a client of this agent sends: a new token as bearer."""

@@ -21,13 +21,13 @@ class Authorize:
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         policy, agent = self.policy(), call.principal.agent
-        if not policy.visible(agent, call.server, call.tool, call.action):
-            raise NotFound(_absent(call), detail="policy allows no such call")
-        if call.action == "call" and call.definition is None:
-            raise NotFound(_absent(call), detail="no such tool")
         arguments = call.arguments if call.action == "call" else None
         decision = policy.decide(agent, call.server, call.tool, call.action, arguments)
+        if call.action == "call" and call.definition is None:
+            raise NotFound(_absent(call), detail="no such tool")
         if not decision.allowed or decision.rule is None:
+            if not policy.visible(agent, call.server, call.tool, call.action):
+                raise NotFound(_absent(call), detail="policy allows no such call")
             raise Denied(decision.text, detail=decision.rule)
         return await call_next(replace(call, permit=Permit(decision.rule, policy.digest)))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,23 +37,29 @@ class Deadline:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pausing:
-    """A peer whose answers do not cost the upstream its time."""
+    """A peer whose answers do not cost the upstream its time, however many it is asked for at once."""
 
     peer: Peer
     timer: asyncio.Timeout
+    asking: int = 0
+    left: float | None = None
+    """Seconds that remain once every question is answered."""
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         await self.peer.notify(method, params)
 
     async def ask(self, method: str, params: dict[str, Any]) -> Result:
         clock = asyncio.get_running_loop().time
-        due = self.timer.when()
-        left = None if due is None else due - clock()
-        self.timer.reschedule(None)
+        if self.asking == 0 and (due := self.timer.when()) is not None:
+            self.left = due - clock()
+            self.timer.reschedule(None)
+        self.asking += 1
         try:
             return await self.peer.ask(method, params)
         finally:
-            if left is not None and not self.timer.expired():
-                self.timer.reschedule(clock() + left)
+            self.asking -= 1
+            if self.asking == 0 and self.left is not None:
+                with contextlib.suppress(RuntimeError):  # the call is over
+                    self.timer.reschedule(clock() + self.left)

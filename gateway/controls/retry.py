@@ -16,9 +16,9 @@ _SAVED_AT_MOST = 10.0
 class Retry:
     """Try an idempotent call again after a transient failure, with full jitter and within a retry budget.
 
-    Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)) seconds (AWS Architecture Blog, 2015). The budget of an
-    upstream grows by `budget` with each call and each retry takes 1, so that an outage sees at most
-    (1 + budget) times the calls.
+    Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)) seconds (AWS Architecture Blog, 2015).
+    The budget of an upstream grows by `budget` with each call and each retry takes 1, so that an outage sees
+    at most (1 + budget) times the calls.
     """
 
     attempts: int

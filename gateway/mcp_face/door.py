@@ -21,6 +21,8 @@ from gateway.policy import Policy
 
 PATH = "/mcp"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_ONCE = ("host", "origin", "authorization")
+"""Headers that decide: of two, others on the way might have judged the one that we do not."""
 
 
 class Verifier(Protocol):
@@ -45,15 +47,14 @@ class Visitors:
     def knows_host(self, host: str) -> bool:
         return _listed(host, self.hosts)
 
-    def knows_origin(self, origin: str) -> bool:
-        return not origin or _listed(origin, self.origins)
+    def knows_origin(self, origin: str | None) -> bool:
+        """Only browsers send one, and they always do when it matters."""
+        return origin is None or _listed(origin, self.origins)
 
 
 def _listed(value: str, known: frozenset[str]) -> bool:
-    if value in known:
-        return True
     name, _, port = value.rpartition(":")
-    return port.isdecimal() and f"{name}:*" in known
+    return port != "*" and (value in known or (port.isdecimal() and f"{name}:*" in known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,11 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers.of(scope)
+        if _repeats(headers):
+            return await _refuse(send, 400, f"Each of these headers may be there once: {', '.join(_ONCE)}.")
         if not self.visitors.knows_host(headers.get("host")):
             return await _refuse(send, 421, "This Host is not served here.")
-        if not self.visitors.knows_origin(headers.get("origin")):
+        if not self.visitors.knows_origin(headers.folded.get("origin")):
             return await _refuse(send, 403, "This Origin is not let in.")
         try:
             principal = self.tokens.verify(_bearer(headers), self.clock())
@@ -114,6 +117,13 @@ class Door:
             if not welcome(principal):
                 for task in list(visits):
                     task.cancel()
+
+
+def _repeats(headers: Headers) -> bool:
+    if len(headers.folded) == len(headers.pairs):
+        return False
+    names = [name for name, _ in headers.pairs]
+    return any(names.count(name) > 1 for name in _ONCE)
 
 
 def _bearer(headers: Headers) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import orjson
 from mcp import MCPError
 from mcp.server import Server, ServerRequestContext
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -175,10 +176,14 @@ class Legacy:
 
     def _request(self, context: ServerRequestContext[Any, Any], principal: Principal) -> Request:
         params: Mapping[str, Any] = context.params or {}
+        given = params.get("_meta") or {}
+        if not isinstance(given, Mapping):
+            raise RpcError(INVALID_PARAMS, "Invalid params: '_meta' must be an object.")
+        _check_values(params)
         declared = context.session.client_capabilities
         told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
         level = context.session._connection.state.get("level", "debug")
-        meta = {**(params.get("_meta") or {}), CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
+        meta = {**given, CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
         return Request(
             principal=principal,
             server=self.face,
@@ -212,7 +217,14 @@ class Legacy:
         connection.exit_stack.callback(send.close)
         connection.exit_stack.callback(self._logs.pop, connection.session_id, None)
         assert self._manager._task_group is not None
-        self._manager._task_group.start_soon(_tell, session, receive)
+        self._manager._task_group.start_soon(self._tell, session, receive)
+
+    async def _tell(self, session: Any, messages: anyio.abc.ObjectReceiveStream[Message]) -> None:
+        """Pass on news for as long as a session lives; then upstreams need not watch what only it subscribed to."""
+        async with messages:
+            async for message in messages:
+                await session.send_notification(message)
+        await self._watch()
 
     async def _subscriptions(self, context: ServerRequestContext[Any, Any], principal: Principal) -> None:
         if context.method not in ("resources/subscribe", "resources/unsubscribe"):
@@ -224,10 +236,13 @@ class Legacy:
         await self._watch()
 
 
-async def _tell(session: Any, messages: anyio.abc.ObjectReceiveStream[Message]) -> None:
-    async with messages:
-        async for message in messages:
-            await session.send_notification(message)
+def _check_values(params: Mapping[str, Any]) -> None:
+    """The SDK reads more than can be written again: lone surrogates and integers of any size. Raises RpcError."""
+    try:
+        orjson.dumps(params)
+    except TypeError:
+        text = "Invalid params: numbers beyond 64 bits and text that is not Unicode cannot be passed on."
+        raise RpcError(INVALID_PARAMS, text) from None
 
 
 def _set_level(context: ServerRequestContext[Any, Any]) -> Result:

@@ -122,7 +122,7 @@ class Modern:
         if request.method == "resources/read":
             server = self.relay.lists.locate(request.principal.agent, request.server, str(name))
         offer = self.catalog.offer(server)
-        if not answerable(request.meta) or offer is None or offer.era != "legacy":
+        if offer is None or offer.era != "legacy" or not answerable(request.meta):
             return await self.relay.answer(request)
         same = orjson.dumps([request.server, request.method, name, request.params.get("arguments")])
         return await self.parking.run(

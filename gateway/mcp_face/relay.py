@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
@@ -30,6 +31,10 @@ from gateway.mcp_face.wire import (
 )
 
 log = logging.getLogger("toolgate.face")
+
+_PROCESS = secrets.token_hex(8)
+_numbers = count(1)
+"""Call ids: which process, then which call of it. They name calls in the log and give no right to anything."""
 
 _KEPT_BACK = frozenset({PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY})
 _KEY_LIMIT = 255
@@ -170,7 +175,7 @@ class Relay:
         offer = self.catalog.offer(server)
         meta = {key: value for key, value in request.meta.items() if key not in _KEPT_BACK}
         return Call(
-            id=uuid.uuid4().hex,
+            id=f"{_PROCESS}{next(_numbers):016x}",
             principal=request.principal,
             server=server if offer is not None else "",
             tool=name,

@@ -67,10 +67,7 @@ def refusal_result(call: Call, refused: Refused) -> Result:
             else f"{call.server} failed to run {call.name} and gave no usable reason. It may or may not have taken "
             "effect: look before you repeat it, or go on without it."
         )
-    told: dict[str, Any] = {"reason": refused.reason, "call": call.id}
-    if refused.retry_after is not None:
-        told["retry_after"] = round(refused.retry_after, 3)
-    return {"content": [{"type": "text", "text": text}], "isError": True, "_meta": {REFUSAL_KEY: told}}
+    return {"content": [{"type": "text", "text": text}], "isError": True, "_meta": {REFUSAL_KEY: _told(call, refused)}}
 
 
 def refusal_error(call: Call, refused: Refused) -> RpcError:
@@ -86,10 +83,15 @@ def refusal_error(call: Call, refused: Refused) -> RpcError:
         legacy_resource = call.action == "read" and call.era == "legacy"
         code = RESOURCE_NOT_FOUND if legacy_resource else INVALID_PARAMS
         return RpcError(code, str(refused), {"uri": call.tool} if call.action == "read" else None)
+    return RpcError(REFUSED, str(refused), _told(call, refused))
+
+
+def _told(call: Call, refused: Refused) -> dict[str, Any]:
+    """What a program may want to know of a refusal; `retry_after` is in seconds and never 0."""
     told: dict[str, Any] = {"reason": refused.reason, "call": call.id}
     if refused.retry_after is not None:
-        told["retry_after"] = round(refused.retry_after, 3)
-    return RpcError(REFUSED, str(refused), told)
+        told["retry_after"] = max(round(refused.retry_after, 3), 0.001)
+    return told
 
 
 def unrecorded_error(refused: Unrecorded) -> RpcError:

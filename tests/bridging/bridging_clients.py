@@ -104,7 +104,7 @@ async def connected(
 
 async def call(client: Client, tool: str, arguments: dict[str, Any] | None = None, **meta: Any) -> dict[str, Any]:
     """One tool call, and its result as it stands on the wire."""
-    params = t.CallToolRequestParams(name=tool, arguments=arguments, _meta=meta or None)  # type: ignore[arg-type]
+    params = t.CallToolRequestParams.model_validate({"name": tool, "arguments": arguments, "_meta": meta or None})
     return (await client.session.send_request(t.CallToolRequest(params=params), Raw)).model_dump()
 
 

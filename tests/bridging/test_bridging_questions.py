@@ -162,9 +162,7 @@ async def test_a_process_that_cannot_say_which_call_asks_gets_no_answer(bench: B
 
 async def nothing_runs(bench: Bench) -> None:
     """Wait until the gateway itself says that no call is left."""
-    async with wired(bench.gateway.url("/metrics")) as wire, asyncio.timeout(5):
-        while "toolgate_calls_in_flight 0.0" not in (await wire.send("GET"))[2]:
-            await asyncio.sleep(0.02)
+    await until(lambda: "toolgate_calls_in_flight 0.0" in bench.metrics())
 
 
 @pytest.mark.parametrize("upstream", ["legacy", "stdio"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ prompt = "*/*"
 [[deny]]
 tool = "*/hidden*"
 """
+AGENTS = ("ada", "bob", "cleo", "flood")
 POLICIES = {
     **{f"{agent}.toml": ALL.format(agent=agent) for agent in ("ada", "bob", "flood")},
     "cleo.toml": """
@@ -75,19 +77,22 @@ class Record:
         return [event for event in events if what in (None, event["what"])]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Bench:
-    """`gateway` with the servers of KINDS behind it, and odd ones. Headers are made once."""
+    """`gateway` with the servers of KINDS behind it, and odd ones."""
 
     folder: Path
     gateway: GatewayProcess
     ports: dict[str, int]
-    _headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    tokens: dict[str, dict[str, str]]
 
     def headers(self, agent: str) -> dict[str, str]:
-        if agent not in self._headers:
-            self._headers[agent] = self.gateway.headers(agent)
-        return self._headers[agent]
+        """What a client of this agent sends; the same token each time."""
+        return self.tokens[agent]
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(self.gateway.url("/metrics"), timeout=5) as response:
+            return str(response.read(), "utf-8")
 
     def record(self, server: str) -> Record:
         return Record(self.folder / f"{server}.record")
@@ -145,4 +150,5 @@ def open_bench(folder: Path) -> Iterator[Bench]:
             stack.enter_context(running(command, lambda port=port: listening(port), folder / f"{era}.log"))
         gateway = GatewayProcess(folder, _servers(folder, ports), POLICIES, settings=SETTINGS)
         stack.enter_context(gateway)
-        yield Bench(folder, gateway, ports)
+        tokens = {agent: gateway.headers(agent) for agent in AGENTS}
+        yield Bench(folder, gateway, ports, tokens)

@@ -95,7 +95,8 @@ class Workshop(Server[dict[str, Any]]):
             for name in names
         ]
         if self.era == "modern":  # an output that is no object can only be declared in this era
-            tools += [{"name": "row", "inputSchema": OBJECT, "outputSchema": {"type": "array"}}]
+            output = {"inputSchema": OBJECT, "outputSchema": {"type": "array"}}
+            tools += [{"name": name, **output} for name in ("row", "bare_row")]
         return {"tools": tools}
 
     async def _call_tool(self, ctx: Context, params: t.CallToolRequestParams) -> dict[str, Any]:
@@ -123,6 +124,8 @@ class Workshop(Server[dict[str, Any]]):
         return {"contents": [{"uri": params.uri, "mimeType": "text/plain", "text": text}]}
 
     async def _subscribe(self, ctx: Context, params: Any) -> t.EmptyResult:
+        if params.uri == "workshop://note/3":
+            raise MCPError(-32602, "This note is not watched.")
         self.record("subscribed", ctx, uri=params.uri)
         self.watchers.append(ctx.session)
         return t.EmptyResult()

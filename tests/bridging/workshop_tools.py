@@ -52,12 +52,13 @@ RICH: dict[str, Any] = {
 }
 FAILED = {"content": [{"type": "text", "text": "The saw is blunt."}], "isError": True, "structuredContent": {"code": 7}}
 ROW = {"content": [{"type": "text", "text": "[1, 2]"}], "structuredContent": [1, 2]}
+BARE_ROW = {"content": [], "structuredContent": [1, 2]}
 MALFORMED = {"resultType": "input_required", "inputRequests": ["no object"]}
 
 
 def whole(tool: str, era: str) -> dict[str, Any] | None:
     """The result of a tool whose result the SDK's models would not let pass as it is."""
-    results = {"rich": RICH, "fail": FAILED, "row": ROW, "malform": MALFORMED}
+    results = {"rich": RICH, "fail": FAILED, "row": ROW, "bare_row": BARE_ROW, "malform": MALFORMED}
     if tool not in results:
         return None
     return {"resultType": "complete", **results[tool]} if era == "modern" else results[tool]

@@ -24,8 +24,9 @@ class Hasty(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]  # no public way to know
-        if not ready and scheduled:
-            self.skipped += max(0.0, scheduled[0].when() - self.time())
+        due = min((timer.when() for timer in scheduled if not timer.cancelled()), default=None)
+        if not ready and due is not None:
+            self.skipped += max(0.0, due - self.time())
         super()._run_once()  # type: ignore[misc]  # see above
 
 

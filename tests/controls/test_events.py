@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from control_parts import OK, Below, Clock, begun, call, for_ever, sample
+from raw_client import eventually
 from sqlalchemy import select
 
 from gateway.audit import Audit
@@ -64,8 +65,7 @@ async def test_every_way_a_call_ends_has_its_outcome(
 async def test_a_call_whose_client_leaves_while_it_runs_is_unknown(audit: Audit) -> None:
     below = Below([for_ever])
     running = asyncio.create_task(Intent(audit)(call(), below))
-    while not below.calls:
-        await asyncio.sleep(0)
+    await eventually(lambda: below.calls, 5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert [(kind, reason, data.get("outcome")) for kind, reason, data in told(audit)][1:] == [

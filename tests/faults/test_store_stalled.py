@@ -1,0 +1,52 @@
+"""A disk that does not answer: callers hear of it in time, and what they were told did not happen does not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from raw_client import eventually
+from sqlalchemy import select
+
+from gateway.errors import Unrecorded
+from gateway.store import EventRow, Store, events
+
+
+def row(call: str) -> EventRow:
+    return (1.0, "intent", call, "ada", "shop", "note", None, None, "{}")
+
+
+async def test_appends_behind_a_stuck_commit_fail_in_time_and_are_never_written(tmp_path: Path) -> None:
+    stuck, released = threading.Event(), threading.Event()
+
+    def hang(rows: int, seconds: float) -> None:
+        if rows and not released.is_set():
+            stuck.set()
+            released.wait(20)
+
+    store = Store(tmp_path / "toolgate.db", hang)
+    store.start()
+    try:
+        begun = time.monotonic()
+        first = store.append(row("taken"))
+        await asyncio.to_thread(stuck.wait, 5)
+        second = store.append(row("behind"))
+        ended = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(end) for end in ended] == [Unrecorded, Unrecorded]
+        assert time.monotonic() - begun < 2
+        assert store.failed == "Stalled"
+        begun = time.monotonic()
+        with pytest.raises(Unrecorded):
+            await store.append(row("later"))
+        assert time.monotonic() - begun < 0.1, "while nothing moves nobody waits"
+        released.set()
+        await eventually(lambda: store.failed is None, 5)
+        await store.append(row("after"))
+    finally:
+        released.set()
+        store.stop()
+    written = [(event.kind, event.call) for event in store.read(select(events).order_by(events.c.seq))]
+    assert written == [("intent", "taken"), ("gap", ""), ("intent", "after")]

@@ -47,7 +47,7 @@ _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
 _GRACE = 2
 """Seconds that requests in flight have to end when the gateway is told to stop."""
-_FAREWELL = 1.5
+_FAREWELL = 1.0
 """Seconds that upstreams then have; a process that takes longer is killed."""
 
 

@@ -143,7 +143,7 @@ class Bridge:
                     raise peer.refused from None
                 raise
             if result.get("resultType") != "input_required":
-                return result
+                return _unclaimed(result)
             questions = _questions(call, result)
             if call.era == "modern":
                 return self._sealed(call, peer, questions, result)
@@ -155,6 +155,14 @@ class Bridge:
             peer.check(named(question.get("method"), question.get("params")))
         state = result.get("requestState")
         return {**result, "requestState": self.seal.close(call, state)} if isinstance(state, str) else result
+
+
+def _unclaimed(result: Result) -> Result:
+    """The result without `_meta` keys that only the gateway may set: an upstream could forge a refusal."""
+    meta = result.get("_meta")
+    if not isinstance(meta, dict) or not any(key.startswith("toolgate/") for key in meta):
+        return result
+    return {**result, "_meta": {key: value for key, value in meta.items() if not key.startswith("toolgate/")}}
 
 
 def _questions(call: Call, result: Result) -> Questions:

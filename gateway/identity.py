@@ -31,7 +31,7 @@ log = logging.getLogger("toolgate.identity")
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID, _SECRET, _CHECKSUM = 10, 43, 6
 _LENGTH = len("tg_") + _ID + 1 + _SECRET + 1 + _CHECKSUM
-_LOOK_AGAIN = 0.2
+_LOOK_AGAIN = 0.02
 """Seconds: how often at most an unknown id makes us look whether another process created it."""
 
 _KEY_FILE = "secret.key"

@@ -50,6 +50,12 @@ async def test_a_refusal_is_a_result_for_the_model(
         assert not (await call(client, "modern__pay", {"amount": 7})).get("isError")
 
 
+async def test_an_upstream_cannot_speak_as_the_gateway(bench: Bench, era: Era) -> None:
+    async with connected(bench.url("modern"), bench.headers("ada"), era) as (client, _):
+        meta = (await call(client, "forge"))["_meta"]
+    assert meta["vendor.example/mine"] == 1 and "toolgate/refusal" not in meta
+
+
 async def test_a_hidden_tool_and_one_that_is_not_there_get_the_same_answer(bench: Bench, era: Era, tag: str) -> None:
     async with connected(bench.url("modern"), bench.headers("ada"), era) as (client, _):
         answers = []

@@ -18,7 +18,7 @@ from recorder import Nursery, Shop, shops
 OTHERS, VICTIM = ("left", "right"), "victim"
 SERVERS = (*OTHERS, VICTIM)
 CALLS, IN_FLIGHT = 1000, 50
-WORK = 0.25
+WORK = 0.22
 """Seconds each call takes in its tool, so that the load outlasts several kills."""
 ALLOWED = 0.25
 """Seconds by which the slowest call may be slower than the slowest without the killing."""
@@ -49,11 +49,11 @@ async def killed_every_second(victim: Shop) -> AsyncIterator[list[float]]:
 
     async def torment() -> None:
         while True:
+            await asyncio.sleep(1)
             victim.kill()
             kills.append(time.monotonic())
             await eventually(lambda: not listening(victim.port), 5)
             victim.launch()
-            await asyncio.sleep(1)
 
     task = asyncio.create_task(torment())
     try:
@@ -82,7 +82,7 @@ async def test_killing_one_upstream_again_and_again_costs_the_others_nothing(nur
         print("slowest call of the others {:.3f} s without, {:.3f} s with".format(*slowest))
         print(f"descriptors, threads, MB: {before} before, {after} after")
         assert all(reply.ok for name in OTHERS for reply in (*calm[name], *rough[name]))
-        assert len(kills) >= 3 and lost > 0
+        assert len(kills) >= 3 and 0 < lost < len(rough[VICTIM])
         assert slowest[1] < slowest[0] + ALLOWED
         assert after[0] <= before[0] + 10 and after[1] <= before[1] and after[2] < before[2] + 20
     for shop in made:

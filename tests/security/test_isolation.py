@@ -164,3 +164,25 @@ async def test_one_agents_open_stream_hears_nothing_of_anothers_calls(
         stream.cancel()
         await asyncio.gather(stream, return_exceptions=True)
         assert heard == ["notifications/subscriptions/acknowledged"]
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\x00", "x" * 100_000])
+async def test_text_that_no_database_takes_harms_only_the_agent_that_sends_it(
+    gateway: GatewayProcess, headers: dict[str, dict[str, str]], odd: str
+) -> None:
+    async with pool() as session:
+        sender = Legacy(session, gateway.url(), headers[AGENTS[0]])
+        await sender.open()
+        other = Modern(session, gateway.url(), headers[AGENTS[1]])
+        note = {"name": "new__note", "arguments": {"text": "odd"}}
+        attempts = [
+            {**note, "name": f"new__{odd}"},
+            {**note, "_meta": {"toolgate/run": odd}},
+            {**note, "arguments": {"text": odd, odd: odd, "number": 2**70}},
+        ]
+        jobs = [sender.request("tools/call", attempt, id=number) for number, attempt in enumerate(attempts * 5)]
+        sent = asyncio.gather(*jobs)
+        replies = await asyncio.gather(*(other.call("old__note", {"text": "well"}) for _ in range(50)))
+        assert all(reply.ok for reply in replies)
+        assert {reply.status for reply in await sent} <= {200, 400}
+        assert not [reply for reply in await sent if reply.reason in ("unexpected", "unrecorded")]

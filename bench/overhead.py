@@ -23,10 +23,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import load
 import psutil
 import uvloop
-
-import load
 
 ROOT = Path(__file__).parents[1]
 

@@ -33,3 +33,5 @@ def set_up(style: Literal["auto", "console", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("toolgate").setLevel(logging.INFO)
+    # The SDK logs stacks of requests that reach a session as it ends; what matters passes through us anyway.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)

@@ -127,14 +127,22 @@ class Legacy:
         log = self._logs.get(session) or SessionLog()
         current.set(log)
 
+        answered = False
+
         async def watch(message: MutableMapping[str, Any]) -> None:
+            nonlocal answered
+            if answered:
+                return  # the SDK answers once more when the session ends while its request is under way
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
             if not session and message["type"] == "http.response.start":
                 for name, value in message["headers"]:
                     if name == _SESSION:
                         self._logs[value.decode("latin-1")] = log
             await send(message)
 
-        await self._manager.handle_request(known, receive, watch)
+        # A message that comes while its session ends is answered 202 and then finds nobody.
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await self._manager.handle_request(known, receive, watch)
 
     async def _answer(self, ctx: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
         context = ctx

@@ -6,11 +6,8 @@ sent, nobody can tell, so everything later is Interrupted or Garbled.
 
 from __future__ import annotations
 
-import aiohttp
-
 from gateway.errors import Garbled, Interrupted, Unreachable, UpstreamError, UpstreamFailed
-
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+from gateway.upstream.response import CutShort, HttpFailed, Malformed
 
 
 def unreachable(server: str) -> Unreachable:
@@ -32,13 +29,11 @@ def garbled(server: str) -> Garbled:
     )
 
 
-def of_client(server: str, error: Exception) -> UpstreamFailed:
-    """The failure that stands for what the HTTP client raised (ClientError, OSError or ValueError)."""
-    if isinstance(error, aiohttp.ClientResponseError):
+def of_client(server: str, error: HttpFailed) -> UpstreamFailed:
+    """The failure that stands for what the HTTP client raised."""
+    if isinstance(error, Malformed):
         return garbled(server)
-    if isinstance(error, _NOT_SENT) or not isinstance(error, aiohttp.ClientError | OSError):
-        return unreachable(server)
-    return interrupted(server)
+    return interrupted(server) if isinstance(error, CutShort) else unreachable(server)
 
 
 def refuses_credential(error: UpstreamError) -> bool:

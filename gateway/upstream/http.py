@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-
-import aiohttp
-from yarl import URL
+from urllib.parse import urlsplit
 
 from gateway.errors import UpstreamError, UpstreamFailed
-from gateway.upstream.failures import garbled, interrupted, of_client
+from gateway.upstream.failures import garbled, interrupted, of_client, unreachable
+from gateway.upstream.pool import Pool
+from gateway.upstream.response import HttpFailed, Response
 from gateway.upstream.sse import Events, TooLong
 from gateway.upstream.wire import BIGGEST_MESSAGE, CLIENT_INFO, decode
+
+log = logging.getLogger("toolgate.upstream")
 
 ALWAYS = {
     "Accept": "application/json, text/event-stream",
@@ -24,58 +27,41 @@ ALWAYS = {
 _LONGEST_RETRY_AFTER = 3600
 
 
-def client_session() -> aiohttp.ClientSession:
-    """A pool for one upstream: no cookies, no proxy or netrc from the environment, no bound of its own.
-
-    How many calls run at once is decided by a control, how long they take by another.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=4),
-        trust_env=False,
-        raise_for_status=False,
-    )
-
-
 class Door:
-    """The endpoint of one upstream, shared by its links. aiohttp never repeats a POST by itself."""
+    """The endpoint of one upstream, shared by its links."""
 
-    def __init__(self, server: str, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, server: str, pool: Pool, url: str) -> None:
         self.server = server
-        self._session = session
-        self._url = URL(url)
+        self._pool = pool
+        parts = urlsplit(url)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     @asynccontextmanager
-    async def send(
-        self, method: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> AsyncIterator[Response]:
         """One request; leaving the block closes the response. Raises UpstreamFailed, also while reading."""
-        response: aiohttp.ClientResponse | None = None
+        response: Response | None = None
         try:
-            response = await self._session.request(method, self._url, headers=headers, data=body, allow_redirects=False)
+            response = await self._request(method, headers, body)
             yield response
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except HttpFailed as error:
+            log.debug("%s: %s", self.server, error)
             raise of_client(self.server, error) from None
         finally:
             if response is not None:
                 response.close()
 
-    async def body(self, response: aiohttp.ClientResponse) -> dict[str, Any] | None:
-        """The JSON object of a response; None when it is none. Raises Garbled when it is too big."""
-        if (response.content_length or 0) > BIGGEST_MESSAGE:
-            raise garbled(self.server)
-        data = await response.content.readany()
-        if not response.content.at_eof():
-            whole = bytearray(data)
-            while chunk := await response.content.readany():
-                whole += chunk
-                if len(whole) > BIGGEST_MESSAGE:
-                    raise garbled(self.server)
-            return decode(whole)
-        return decode(data)
+    async def _request(self, method: str, headers: Mapping[str, str], body: bytes) -> Response:
+        try:
+            return await self._pool.request(method, self._target, headers, body)
+        except ValueError as error:
+            log.error("%s: nothing was sent: %s", self.server, error)
+            raise unreachable(self.server) from None
 
-    async def failure(self, response: aiohttp.ClientResponse) -> UpstreamFailed:
+    async def body(self, response: Response) -> dict[str, Any] | None:
+        """The JSON object of a response; None when it is none. Raises Malformed when it is too big."""
+        return decode(await response.read(BIGGEST_MESSAGE))
+
+    async def failure(self, response: Response) -> UpstreamFailed:
         """What a response with another status than 200 means."""
         status = response.status
         if status >= 400 and kind(response) == "application/json":
@@ -94,7 +80,7 @@ class Door:
 class Messages:
     """The messages of an event stream, until it ends. Iterating raises Garbled."""
 
-    def __init__(self, server: str, response: aiohttp.ClientResponse, events: Events) -> None:
+    def __init__(self, server: str, response: Response, events: Events) -> None:
         self._server = server
         self._response = response
         self._events = events
@@ -105,7 +91,7 @@ class Messages:
 
     async def __anext__(self) -> dict[str, Any]:
         while not self._waiting:
-            chunk = await self._response.content.readany()
+            chunk = await self._response.chunk()
             if not chunk:
                 raise StopAsyncIteration
             try:
@@ -118,11 +104,11 @@ class Messages:
         return message
 
 
-def kind(response: aiohttp.ClientResponse) -> str:
+def kind(response: Response) -> str:
     """The media type of a response, lower case, without parameters."""
-    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return response.header("content-type").partition(";")[0].strip().lower()
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
+def _retry_after(response: Response) -> float | None:
+    value = response.header("retry-after")
     return float(min(int(value), _LONGEST_RETRY_AFTER)) if value.isdecimal() and len(value) < 10 else None

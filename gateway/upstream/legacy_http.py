@@ -8,7 +8,6 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-import aiohttp
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from gateway.call import Era, Peer, Result, Silent
@@ -18,6 +17,7 @@ from gateway.upstream.failures import garbled, interrupted, unreachable
 from gateway.upstream.http import ALWAYS, Door, Messages, kind
 from gateway.upstream.link import Signals
 from gateway.upstream.pace import Pace
+from gateway.upstream.response import Response
 from gateway.upstream.sse import Events
 from gateway.upstream.wire import (
     INITIALIZE,
@@ -115,7 +115,7 @@ class LegacyHttpLink:
                 if response.status != 200:
                     raise await self._failure(response, headers)
                 if headers is self._base:
-                    self._granted = response.headers.get(_SESSION)
+                    self._granted = response.header(_SESSION.lower()) or None
                 match kind(response):
                     case "application/json":
                         return outcome(door.server, exchange.id, await door.body(response) or {})
@@ -133,16 +133,14 @@ class LegacyHttpLink:
         await exchange.rest()
         return outcome(door.server, exchange.id, await self._resume(exchange, events, headers))
 
-    async def _failure(self, response: aiohttp.ClientResponse, headers: Mapping[str, str]) -> Exception:
+    async def _failure(self, response: Response, headers: Mapping[str, str]) -> Exception:
         failed = await self._door.failure(response)
         unknown_method = isinstance(failed, UpstreamError) and failed.code == METHOD_NOT_FOUND
         if response.status == 404 and _SESSION in headers and not unknown_method:
             return _SessionGone()
         return failed
 
-    async def _drain(
-        self, response: aiohttp.ClientResponse, events: Events, exchange: Exchange
-    ) -> dict[str, Any] | None:
+    async def _drain(self, response: Response, events: Events, exchange: Exchange) -> dict[str, Any] | None:
         """Follow a request's stream; the answer, or None when the stream ends before it."""
         async for message in Messages(self._door.server, response, events):
             if is_answer(message):
@@ -224,7 +222,7 @@ class LegacyHttpLink:
             self._signals.doubt()
             await pace.wait()
 
-    async def _hear(self, response: aiohttp.ClientResponse, events: Events) -> None:
+    async def _hear(self, response: Response, events: Events) -> None:
         async for message in Messages(self._door.server, response, events):
             exchange = self._exchanges.find(message)
             if exchange is not None and not is_answer(message):

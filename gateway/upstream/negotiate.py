@@ -13,10 +13,11 @@ from gateway.call import Era
 from gateway.errors import Unreachable, UpstreamError, UpstreamFailed
 from gateway.upstream.failures import garbled, interrupted, refuses_credential
 from gateway.upstream.groups import GROUPS
-from gateway.upstream.http import Door, client_session
+from gateway.upstream.http import Door
 from gateway.upstream.legacy_http import LegacyHttpLink
 from gateway.upstream.link import Link, ServerSpec, Signals
 from gateway.upstream.modern_http import ModernHttpLink
+from gateway.upstream.pool import Pool
 from gateway.upstream.stdio import StdioLink
 from gateway.upstream.wire import MODERN, UNSUPPORTED_VERSION
 
@@ -56,8 +57,8 @@ class HttpConnector:
 
     def __init__(self, server: ServerSpec, url: str, wanted: Collection[str]) -> None:
         self._server = server
-        self._session = client_session()
-        self._door = Door(server.name, self._session, url)
+        self._pool = Pool(url)
+        self._door = Door(server.name, self._pool, url)
         self._wanted = wanted
 
     async def open(self, signals: Signals, era: Era | None) -> Link:
@@ -96,7 +97,7 @@ class HttpConnector:
         return link
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._pool.close()
 
 
 class StdioConnector:

@@ -13,6 +13,8 @@ from gateway_process import GatewayProcess
 from raw_client import MODERN
 from recorder import Nursery, shops, wait_until
 
+pytestmark = pytest.mark.xdist_group("door")  # one gateway for all of them
+
 SETTINGS = """\
 allowed_hosts = ["gate.example", "gate.example:8443"]
 allowed_origins = ["https://console.example"]

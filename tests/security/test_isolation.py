@@ -14,6 +14,8 @@ from gateway_process import GatewayProcess
 from raw_client import Legacy, Modern, Reply, eventually, pool
 from recorder import TOOLS, Nursery, shops
 
+pytestmark = pytest.mark.xdist_group("isolation")  # one gateway for all of them
+
 RECORDER = Path(__file__).parents[1] / "recorder.py"
 AGENTS = [f"agent-{number}" for number in range(20)]
 CALLS, IN_FLIGHT = 100, 15

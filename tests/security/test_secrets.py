@@ -15,6 +15,8 @@ from gateway_process import GatewayProcess
 from raw_client import Legacy, Modern, Reply, pool
 from recorder import HIDDEN_WORDS, Nursery, lines, shops
 
+pytestmark = pytest.mark.xdist_group("secrets")  # one gateway for all of them
+
 RECORDER = Path(__file__).parents[1] / "recorder.py"
 AGENTS = ("ada", "bob", "cid")
 SERVERS = {"old": "legacy", "new": "modern", "pipe": "legacy"}
@@ -146,8 +148,11 @@ async def test_a_secret_argument_reaches_its_tool_and_is_written_nowhere(office:
 
 async def test_no_credential_is_in_any_reply_log_event_metric_or_in_another_servers_hands(office: Office) -> None:
     async with pool() as session:
-        ada = Modern(session, office.gateway.url(), office.headers["ada"])
-        await office.call(ada, "pipe__crash", {"text": "ada"})
+        for name in AGENTS:
+            agent = Modern(session, office.gateway.url(), office.headers[name])
+            for server in SERVERS:
+                await office.call(agent, f"{server}__note", {"text": name})
+            await office.call(agent, "pipe__crash", {"text": name})
         async with session.get(office.gateway.url("/metrics")) as response:
             metrics = await response.read()
     everything = {

@@ -200,7 +200,7 @@ def test_unknown_ids_make_it_look_fifty_times_a_second_at_most(tokens: Tokens, s
     assert refusal(tokens, unknown, NOW)
     token = in_another_process(store, f"print(tokens.create('support', expires=None, now={NOW})[0])")
     assert refusal(tokens, token, NOW + 0.019)
-    assert tokens.verify(token, NOW + 0.02).agent == "support"
+    assert tokens.verify(token, NOW + 0.021).agent == "support"
 
 
 def test_a_clock_set_back_does_not_stop_it_from_looking(tokens: Tokens, store: Store) -> None:

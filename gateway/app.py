@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,9 +26,9 @@ from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.config import Config, check_agents
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials
-from gateway.errors import ConfigError, UpstreamFailed
+from gateway.errors import ConfigError
 from gateway.identity import Tokens, secret_key
-from gateway.mcp_face.audience import Audience
+from gateway.mcp_face.audience import UPDATED, Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import Lists
@@ -35,6 +36,7 @@ from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
+from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
 from gateway.policy import load as load_policy
 from gateway.store import Store
@@ -45,8 +47,6 @@ log = logging.getLogger("toolgate")
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_GRACE = 2
-"""Seconds that requests in flight have to end when the gateway is told to stop."""
 _FAREWELL = 1.0
 """Seconds that upstreams then have; a process that takes longer is killed."""
 
@@ -71,7 +71,7 @@ class Gateway:
             name: Upstream(server, on_listing=self._listed, on_notice=self._noticed)
             for name, server in config.servers.items()
         }
-        self.watched: set[tuple[str, str]] = set()
+        self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door(secret)
@@ -85,33 +85,28 @@ class Gateway:
 
     def _door(self, secret: bytes) -> Door:
         config = self.config
+        throttle = Throttle(config.throttle.per_second, config.throttle.burst)
         parts = order.Parts(
             config,
             lambda: self.policy,
             self.audit,
             Credentials.of_config(config.servers.values()),
             self.metrics,
+            throttle,
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        controls = order.controls(parts)
-        throttle = next(control for control in controls if isinstance(control, Throttle))
-        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
-        max_body = config.gateway.max_body
-        listen = Listen(self.audience, lists, self._watch)
-        sessions = Sessions(
-            {
-                "relay": relay,
-                "catalog": self.catalog,
-                "audience": self.audience,
-                "watch": self._watch,
-                "max_body": max_body,
-                "patience": config.gateway.ask_timeout,
-            }
-        )
+        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
+        max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
+        listen = Listen(self.audience, lists, self.watch)
+
+        def legacy(module: ModuleType, face: str | None) -> Any:
+            audience, watch = self.audience, self.watch
+            return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
+
         modern = Modern(relay, self.catalog, self.parking, listen, max_body)
         visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
-        return Door(visitors, self.tokens, lambda: self.policy, modern, sessions, config.servers)
+        return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -144,8 +139,11 @@ class Gateway:
         started = time.monotonic()
         while True:
             await asyncio.sleep(_REFRESH)
-            if self.tokens.refresh_if_changed():
+            try:
+                self.tokens.refresh_if_changed()
                 self.door.evict(self.tokens.valid)
+            except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
+                log.exception("tokens could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
     def _all_tried(self) -> bool:
@@ -179,19 +177,12 @@ class Gateway:
         )
 
     def _noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
-        if method == "notifications/resources/updated":
-            self.audience.resource_updated(upstream.name, params)
-
-    async def _watch(self) -> None:
-        """Have each upstream tell of just those resources that somebody subscribed to."""
-        wanted, watched = self.audience.subscribed(), self.watched
-        self.watched = wanted
-        for server, uri in watched ^ wanted:
-            upstream = self.upstreams[server]
-            try:
-                await (upstream.subscribe(uri) if (server, uri) in wanted else upstream.unsubscribe(uri))
-            except UpstreamFailed as failed:  # it will not, or cannot now; the others are not to suffer for it
-                log.info("%s does not take a change of subscriptions: %s", server, failed.reason)
+        uri = params.get("uri")
+        if method != UPDATED or not isinstance(uri, str):
+            return
+        if not isinstance(params.get("_meta", {}), dict):
+            params = {"uri": uri}
+        self.audience.resource_updated(upstream.name, uri, params)
 
     async def _healthz(self, request: Request) -> Response:
         ok = self.store.failed is None

@@ -59,7 +59,7 @@ class Audit:
     def outcome(
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
     ) -> asyncio.Future[None]:
-        digest = None if result is None else hashlib.sha256(orjson.dumps(result)).hexdigest()
+        digest = None if result is None else _digest(result)
         data = {"outcome": outcome, "ms": round(seconds * 1000, 3), "result": digest}
         return self._append("outcome", call, reason, data)
 
@@ -81,7 +81,7 @@ class Audit:
         return [row.call for row in self.store.read(found)]
 
     def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
-        name, text = call.tool[:_NAME_LIMIT], orjson.dumps(data).decode()
+        name, text = _name(call.tool), orjson.dumps(data).decode()
         return self.store.append(
             (self.clock(), kind, call.id, call.principal.agent, call.server, name, call.run, reason, text)
         )
@@ -99,7 +99,24 @@ class Audit:
         plain = orjson.dumps(arguments)
         if unknown or len(plain) > _ARGUMENT_LIMIT:
             return {"bytes": len(plain), "digest": self._mac(plain)}
-        return arguments
+        return orjson.Fragment(plain)
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def _digest(result: Result) -> str | None:
+    """SHA-256 of a result; None for one that is nested too deep to be written, which must not cost the event."""
+    try:
+        return hashlib.sha256(orjson.dumps(result)).hexdigest()
+    except TypeError:
+        return None
+
+
+def _name(name: str) -> str:
+    """A name as it is stored: on one line, whole, or cut and told apart by its digest."""
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    if len(shown) <= _NAME_LIMIT:
+        return shown
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{shown[: _NAME_LIMIT - len(digest) - 1]}#{digest}"

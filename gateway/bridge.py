@@ -107,7 +107,7 @@ class Seal:
     def open(self, call: Call, sealed: Any) -> str:
         """The upstream's own state. Raises StaleState."""
         mac, _, state = sealed.partition(".") if isinstance(sealed, str) else ("", "", "")
-        if not hmac.compare_digest(mac, self._mac(call, state)):
+        if not hmac.compare_digest(mac.encode(), self._mac(call, state).encode()):
             raise stale()
         return state
 
@@ -142,8 +142,9 @@ class Bridge:
                 if peer.refused is not None:  # the error says less of why than we know
                     raise peer.refused from None
                 raise
+            result = _unclaimed(result)
             if result.get("resultType") != "input_required":
-                return _unclaimed(result)
+                return result
             questions = _questions(call, result)
             if call.era == "modern":
                 return self._sealed(call, peer, questions, result)
@@ -165,11 +166,17 @@ def _unclaimed(result: Result) -> Result:
     return {**result, "_meta": {key: value for key, value in meta.items() if not key.startswith("toolgate/")}}
 
 
+def _is_question(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("params") or {}, Mapping)
+
+
 def _questions(call: Call, result: Result) -> Questions:
     """The questions of an `input_required` result. Raises Garbled when they are none."""
     questions = result.get("inputRequests") or {}
-    if not isinstance(questions, Mapping) or not all(isinstance(each, Mapping) for each in questions.values()):
+    if not isinstance(questions, Mapping) or not all(_is_question(each) for each in questions.values()):
         raise garbled(call.server)
+    if not questions and not isinstance(result.get("requestState"), str):
+        raise garbled(call.server)  # nothing to answer and nothing to go on with: sending it again would be a repeat
     return questions
 
 

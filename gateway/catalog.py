@@ -15,6 +15,9 @@ from gateway.sdk.inbound import x_mcp_header_map
 log = logging.getLogger("toolgate.catalog")
 
 _ERRORS_SHOWN = 3
+_TEXT_LIMIT = 600
+_MASK = "the value given"
+"""Stands for argument values in texts: they may be long, or secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def checker(schema: Any) -> Callable[[Any], str | None]:
 
     Draft 2020-12 unless `$schema` says otherwise. References to other documents are never fetched.
     """
-    validator = jsonschema_rs.validator_for(schema, offline=True)
+    validator = jsonschema_rs.validator_for(schema, mask=_MASK, offline=True)
 
     def check(arguments: Any) -> str | None:
         if validator.is_valid(arguments):
@@ -94,6 +97,6 @@ def checker(schema: Any) -> Callable[[Any], str | None]:
             lines.append(f"{path}: {error.message}" if path else error.message)
             if len(lines) == _ERRORS_SHOWN:
                 break
-        return "; ".join(lines)
+        return "; ".join(lines)[:_TEXT_LIMIT]
 
     return check

@@ -18,8 +18,9 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.call import Principal
@@ -67,6 +68,8 @@ _NOBODY = _Known(b"0" * 64, 0.0, Principal("", ""))
 _NEVER = float("inf")
 _VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires).where(tokens.c.revoked.is_(None))
 
+_COUNTED = select(func.count(), func.count(tokens.c.revoked)).select_from(tokens)
+
 
 class Tokens:
     """The tokens in `store`, kept in memory. Needs its `secret.key` beside the store: see `secret_key`.
@@ -83,6 +86,7 @@ class Tokens:
         # One connection for good: SQLite's data_version tells each connection what others committed.
         self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._version: int | None = None
+        self._counted: tuple[int, ...] | None = None
         self._looked = 0.0
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
@@ -138,28 +142,32 @@ class Tokens:
         What was known stays in force while the store cannot be read.
         """
         try:
+            # Every event changes the file, few changes are of tokens: they are only made or revoked.
             version = self._connection.execute(text("PRAGMA data_version")).scalar_one()
             if version == self._version:
+                return False
+            self._version = version
+            counted = tuple(self._connection.execute(_COUNTED).one())
+            if counted == self._counted:
                 return False
             rows = self._connection.execute(_VALID).all()
         except SQLAlchemyError as error:
             log.error("tokens cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._version = version
-        self._known = {
-            row.id: _Known(
-                row.digest.encode(),
-                _NEVER if row.expires is None else row.expires,
-                Principal(row.agent, row.id),
-            )
-            for row in rows
-        }
+        self._counted = counted
+        self._known = {row.id: _known(row) for row in rows}
         return True
 
     def _look_again(self, identity: str, now: float) -> _Known:
         if not 0 <= now - self._looked < _LOOK_AGAIN:
             self._looked = now
-            self.refresh_if_changed()
+            try:
+                row = self._connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
+            except SQLAlchemyError as error:
+                log.error("a token cannot be looked up (%s)", type(error).__name__)
+                return _NOBODY
+            if row is not None:
+                self._known[identity] = _known(row)
         return self._known.get(identity, _NOBODY)
 
     def _digest(self, token: str) -> bytes:
@@ -234,3 +242,8 @@ def _unauthenticated() -> Unauthenticated:
         "This token is not valid: it is mistyped, unknown, expired or revoked. "
         "Ask whoever runs the gateway for a new one."
     )
+
+
+def _known(row: Row[*tuple[Any, ...]]) -> _Known:
+    expires = _NEVER if row.expires is None else row.expires
+    return _Known(row.digest.encode(), expires, Principal(row.agent, row.id))

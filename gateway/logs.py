@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 import time
+import traceback
+from types import TracebackType
 from typing import Literal
 
 
@@ -20,15 +22,31 @@ class JsonLine(logging.Formatter):
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0] is not None:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = _where(record.exc_info)
         return json.dumps(line)
+
+
+def _where(error: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]) -> str:
+    """An exception's type and where it came from. Its text is left out: it may quote what a caller sent."""
+    frames = traceback.extract_tb(error[2])
+    name = error[0].__name__ if error[0] is not None else "?"
+    return f"{name} at " + " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))
+
+
+class Console(logging.Formatter):
+    """One line for people, with exceptions told as in JSON."""
+
+    def formatException(
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        return "  " + _where(ei)
 
 
 def set_up(style: Literal["auto", "console", "json"]) -> None:
     """Log to standard error in the chosen style; `auto` is console on a terminal and JSON elsewhere."""
     handler = logging.StreamHandler(sys.stderr)
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
-    handler.setFormatter(logging.Formatter("%(levelname)-8s %(name)s: %(message)s") if console else JsonLine())
+    handler.setFormatter(Console("%(levelname)-8s %(name)s: %(message)s") if console else JsonLine())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

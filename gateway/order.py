@@ -48,6 +48,7 @@ class Parts:
     audit: Audit
     credentials: Credentials
     metrics: Metrics
+    throttle: Throttle
 
 
 def describe() -> list[tuple[str, str]]:
@@ -62,7 +63,7 @@ def controls(parts: Parts) -> list[Control]:
     made: dict[type[Control], Control] = {
         Measure: Measure(metrics),
         RecordRefusals: RecordRefusals(parts.audit),
-        Throttle: Throttle(config.throttle.per_second, config.throttle.burst),
+        Throttle: parts.throttle,
         Authorize: Authorize(parts.policy),
         Validate: Validate(),
         Intent: Intent(parts.audit),

@@ -203,7 +203,8 @@ class Store:
         """Write the batches in one transaction; what went wrong, or None. After a failure the gap is put on record."""
         started = time.perf_counter()
         rows = [row for batch in batches for row in batch.rows]
-        if self.failed is not None:
+        gapped = self.failed is not None
+        if gapped:
             gap = json.dumps({"problem": self.failed, "since": self._failed_at})
             rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
         try:
@@ -216,9 +217,10 @@ class Store:
             return self.failed
         finally:
             self._stalled = False
-        if self.failed is not None:
+        if gapped:
             log.warning("events can be written again")
-        self.failed = None
+            self.failed = None
+        # What stalled meanwhile is put on record by the next round, which comes by itself.
         self._on_commit(len(rows), time.perf_counter() - started)
         return None
 

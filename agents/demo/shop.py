@@ -77,7 +77,7 @@ class Shop:
     def __enter__(self) -> Shop:
         with contextlib.ExitStack() as guard:
             guard.push(self._stack)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._keys = _kept(self.folder / "keys.json", lambda: {name: secrets.token_urlsafe(32) for name in SERVERS})
             self._start_servers()
             self._start_gateway()

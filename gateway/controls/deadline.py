@@ -23,14 +23,19 @@ class Deadline:
         limit = call.definition.facts.timeout if call.definition is not None else None
         if limit is None:
             limit = self.seconds(call.server)
+        shortened = False
         wanted = call.meta.get("toolgate/timeout")
         if isinstance(wanted, int | float) and not isinstance(wanted, bool) and 0 < wanted < limit:
-            limit = float(wanted)
+            limit, shortened = float(wanted), True
         timer = asyncio.timeout(limit)
         try:
             async with timer:
-                return await call_next(replace(call, timer=timer, peer=Pausing(call.peer, timer)))
+                # A caller's own impatience says nothing about the upstream: the breaker must not see it.
+                blamed = None if shortened else timer
+                return await call_next(replace(call, timer=blamed, peer=Pausing(call.peer, timer)))
         except TimeoutError:
+            if not timer.expired():
+                raise
             raise DeadlineExceeded(
                 f"{call.server} did not answer {call.name} within {limit:g} seconds, and was told to stop. "
                 "It is not known whether the call took effect: look before you repeat it."
@@ -52,7 +57,7 @@ class Pausing:
 
     async def ask(self, method: str, params: dict[str, Any]) -> Result:
         clock = asyncio.get_running_loop().time
-        if self.asking == 0 and (due := self.timer.when()) is not None:
+        if self.asking == 0 and not self.timer.expired() and (due := self.timer.when()) is not None:
             self.left = due - clock()
             self.timer.reschedule(None)
         self.asking += 1

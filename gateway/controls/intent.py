@@ -26,8 +26,9 @@ class Intent:
 
         try:
             await self.audit.intent(call)
-        except asyncio.CancelledError:
-            ended("failed", reason="cancelled")  # the intent may be written, but nothing was sent
+        except (asyncio.CancelledError, Unrecorded) as error:
+            # The intent may be written after all, but nothing was sent.
+            ended("failed", reason="cancelled" if isinstance(error, asyncio.CancelledError) else "unrecorded")
             raise
         started = self.clock()
         try:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.call import Call, CallNext, Result
-from gateway.errors import UpstreamFailed
+from gateway.errors import Refused, UpstreamFailed
 from gateway.metrics import Metrics
 
 _SAVED_AT_MOST = 10.0
@@ -33,18 +33,24 @@ class Retry:
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         server = call.server
         self.saved[server] = min(_SAVED_AT_MOST, self.saved.get(server, _SAVED_AT_MOST) + self.budget)
-        attempt = 0
+        attempt, doubt = 0, None
         while True:
             try:
                 return await call_next(call)
-            except UpstreamFailed as failed:
+            except Refused as refused:
+                if isinstance(refused, UpstreamFailed) and not refused.answered and refused.ran is None:
+                    doubt = refused
                 attempt += 1
-                last = attempt >= self.attempts or failed.answered or not _idempotent(call)
-                if last or self.saved[server] < 1:
-                    raise
+                if attempt >= self.attempts or not self._again(call, refused):
+                    # What an earlier attempt may have done is not undone by a later one that did nothing.
+                    raise (doubt if doubt is not None and refused.ran is False else refused) from None
             self.saved[server] -= 1
             self.metrics.retries.labels(server).inc()
             await self.sleep(self.draw() * min(self.cap, self.base * 2 ** (attempt - 1)))
+
+    def _again(self, call: Call, refused: Refused) -> bool:
+        transient = isinstance(refused, UpstreamFailed) and not refused.answered
+        return transient and _idempotent(call) and self.saved[call.server] >= 1
 
 
 def _idempotent(call: Call) -> bool:

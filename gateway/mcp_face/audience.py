@@ -15,6 +15,11 @@ LIST_CHANGED = {
     "resources": "notifications/resources/list_changed",
     "prompts": "notifications/prompts/list_changed",
 }
+MAX_URIS = 256
+"""Resources one client may subscribe to at once."""
+
+Deliver = Callable[[str, dict[str, Any]], None]
+"""Takes a notification (method, params) for a client; returns at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +28,6 @@ class Listener:
 
     agent: str
     server: str | None
-    deliver: Callable[[str, dict[str, Any]], None]
     lists: frozenset[str] = frozenset()
     uris: set[tuple[str, str]] = field(default_factory=set)
     """(server, URI) pairs this client subscribed to."""
@@ -33,33 +37,33 @@ class Audience:
     """Every listener of this process."""
 
     def __init__(self) -> None:
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, Deliver] = {}
 
-    def join(self, listener: Listener) -> None:
-        self._listeners.add(listener)
+    def join(self, listener: Listener, deliver: Deliver) -> None:
+        self._listeners[listener] = deliver
 
     def leave(self, listener: Listener) -> None:
-        self._listeners.discard(listener)
+        self._listeners.pop(listener, None)
 
     def lists_changed(self, server: str, kinds: frozenset[str], concerns: Callable[[str], bool]) -> None:
         """Tell listeners whose agent `concerns` that lists of `server` changed; `kinds` as in LIST_CHANGED."""
-        for listener in list(self._listeners):
+        for listener, deliver in list(self._listeners.items()):
             if listener.server in (None, server) and concerns(listener.agent):
                 for kind in sorted(kinds & listener.lists):
-                    self._deliver(listener, LIST_CHANGED[kind], {})
+                    _deliver(deliver, LIST_CHANGED[kind], {})
 
-    def resource_updated(self, server: str, params: dict[str, Any]) -> None:
-        for listener in list(self._listeners):
-            if (server, params.get("uri", "")) in listener.uris:
-                self._deliver(listener, UPDATED, params)
+    def resource_updated(self, server: str, uri: str, params: dict[str, Any]) -> None:
+        for listener, deliver in list(self._listeners.items()):
+            if (server, uri) in listener.uris:
+                _deliver(deliver, UPDATED, params)
 
     def subscribed(self) -> set[tuple[str, str]]:
         """Every (server, URI) pair somebody subscribed to."""
         return set().union(*(listener.uris for listener in self._listeners))
 
-    @staticmethod
-    def _deliver(listener: Listener, method: str, params: dict[str, Any]) -> None:
-        try:
-            listener.deliver(method, params)
-        except Exception:  # one listener's trouble must not keep the others from hearing
-            log.exception("a listener could not be told of a change")
+
+def _deliver(deliver: Deliver, method: str, params: dict[str, Any]) -> None:
+    try:
+        deliver(method, params)
+    except Exception:  # one listener's trouble must not keep the others from hearing
+        log.exception("a listener could not be told of a change")

@@ -20,7 +20,7 @@ def capabilities(catalog: Catalog, server: str | None, era: Era) -> dict[str, An
         if name in told:
             told[name] = {"listChanged": True}
     if "resources" in told:
-        subscribable = not isinstance(offered, dict) or bool(offered["resources"].get("subscribe"))
+        subscribable = not isinstance(offered, dict) or _subscribable(offered["resources"])
         told["resources"]["subscribe"] = subscribable
     return told
 
@@ -30,3 +30,7 @@ def instructions(catalog: Catalog, server: str | None) -> str | None:
     offer = catalog.offer(server) if server is not None else None
     text = offer.hello.get("instructions") if offer is not None else None
     return text if isinstance(text, str) else None
+
+
+def _subscribable(resources: Any) -> bool:
+    return isinstance(resources, dict) and bool(resources.get("subscribe"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Door:
     clock: Callable[[], float] = time.time
     visits: dict[Principal, set[asyncio.Task[None]]] = field(default_factory=dict)
     """Requests being served, by who sent them."""
+    evicted: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers.of(scope)
@@ -82,8 +84,7 @@ class Door:
         try:
             principal = self.tokens.verify(_bearer(headers), self.clock())
         except Unauthenticated as refused:
-            challenge = (b"www-authenticate", b'Bearer realm="toolgate", error="invalid_token"')
-            return await _refuse(send, 401, str(refused), challenge)
+            return await _turn_away(send, str(refused))
         server = scope["path"][len(PATH) + 1 :] or None
         if server is not None and not (server in self.servers and self.policy().reaches(principal.agent, server)):
             return await _refuse(send, 404, "There is no such face; connect to /mcp.")
@@ -106,7 +107,14 @@ class Door:
                 await self.sessions.serve(scope, receive, send, principal, server)
         except ClientGone:
             return
+        except asyncio.CancelledError:
+            if task not in self.evicted:
+                raise
+            task.uncancel()
+            with contextlib.suppress(RuntimeError):  # the answer has begun: it just ends
+                await _turn_away(send, "This token is not valid any more.")
         finally:
+            self.evicted.discard(task)
             visits.discard(task)
             if not visits:
                 self.visits.pop(principal, None)
@@ -116,6 +124,7 @@ class Door:
         for principal, visits in list(self.visits.items()):
             if not welcome(principal):
                 for task in list(visits):
+                    self.evicted.add(task)
                     task.cancel()
 
 
@@ -129,6 +138,11 @@ def _repeats(headers: Headers) -> bool:
 def _bearer(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _turn_away(send: Send, text: str) -> None:
+    challenge = (b"www-authenticate", b'Bearer realm="toolgate", error="invalid_token"')
+    await _refuse(send, 401, text, challenge)
 
 
 async def _refuse(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Send
 from gateway.call import Result
 from gateway.errors import Unbridgeable
 from gateway.mcp_face.http import respond
-from gateway.mcp_face.wire import LOG_LEVEL_KEY, LOG_LEVELS, SUBSCRIPTION_KEY, RpcError
+from gateway.mcp_face.wire import LOG_LEVEL_KEY, LOG_LEVELS, RpcError
 
 PING_INTERVAL = 15.0
 """Seconds of silence after which an SSE comment keeps the connection open."""
@@ -36,18 +36,26 @@ class Exchange:
         self._send = send
         self._streaming = False
         self._gone = False
-        self._level = _rank(meta.get(LOG_LEVEL_KEY))
+        self._level = rank(meta.get(LOG_LEVEL_KEY))
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
-        if self._gone:
-            return
         if method == "notifications/message":
             # The era delivers log messages only to requests that asked for that level or below.
-            if self._level is None or (_rank(params.get("level")) or 0) < self._level:
+            if self._level is None or (rank(params.get("level")) or 0) < self._level:
                 return
-        elif method != "notifications/progress" and SUBSCRIPTION_KEY not in params.get("_meta", {}):
+        elif method != "notifications/progress":
             return
-        await self._event({"jsonrpc": "2.0", "method": method, "params": params})
+        await self.send(method, params)
+
+    async def send(self, method: str, params: dict[str, Any]) -> None:
+        """Send a notification of the gateway's own on this request's stream."""
+        if not self._gone:
+            await self._event({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def drop(self, task: asyncio.Task[Any]) -> None:
+        """Give up on a client that does not read; `task` serves it."""
+        self._gone = True
+        task.cancel()
 
     async def ask(self, method: str, params: dict[str, Any]) -> Result:
         raise Unbridgeable(f"The tool asked the client something ({method}), and this client cannot be asked.")
@@ -97,8 +105,7 @@ class Exchange:
         try:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
-            self._gone = True
-            task.cancel()
+            self.drop(task)
         finally:
             pinger.cancel()
 
@@ -114,5 +121,6 @@ def _frame(body: bytes) -> bytes:
     return b"event: message\r\ndata: " + body + b"\r\n\r\n"
 
 
-def _rank(level: Any) -> int | None:
+def rank(level: Any) -> int | None:
+    """How grave a log level is; None for one that is none."""
     return LOG_LEVELS.index(level) if level in LOG_LEVELS else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,9 @@ from starlette.types import Receive, Scope, Send
 from gateway.call import STREAM_CLOSED, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Unbridgeable, Unrecorded
-from gateway.mcp_face.audience import LIST_CHANGED, Audience, Listener
+from gateway.mcp_face.audience import LIST_CHANGED, MAX_URIS, Audience, Listener
 from gateway.mcp_face.capabilities import capabilities, instructions
+from gateway.mcp_face.exchange import rank
 from gateway.mcp_face.relay import Relay, Request
 from gateway.mcp_face.replay import RETRY_MS, Replay, SessionLog, current
 from gateway.mcp_face.wire import (
@@ -34,6 +36,7 @@ from gateway.mcp_face.wire import (
     INVALID_PARAMS,
     LOG_LEVEL_KEY,
     LOG_LEVELS,
+    REFUSED,
     SERVER_INFO,
     RpcError,
     unrecorded_error,
@@ -43,6 +46,8 @@ log = logging.getLogger("toolgate.face")
 
 _PRINCIPAL = "toolgate.principal"
 _SESSION = b"mcp-session-id"
+_SESSIONS = 256
+"""Sessions one agent may have open at once on one face."""
 _MODERN_ONLY = frozenset({"server/discover", "subscriptions/listen"})
 
 
@@ -68,7 +73,7 @@ class LegacyPeer:
     patience: float
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
-        if method == "notifications/message" and LOG_LEVELS.index(params.get("level", "emergency")) < self.level:
+        if method == "notifications/message" and (rank(params.get("level")) or 0) < self.level:
             return
         if method == STREAM_CLOSED:
             if self.context.close_sse_stream is not None:
@@ -113,6 +118,7 @@ class Legacy:
             server, Replay(), retry_interval=RETRY_MS, max_request_body_size=max_body
         )
         self._logs: dict[str, SessionLog] = {}
+        self._open: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -124,8 +130,7 @@ class Legacy:
         token = AccessToken(token="", client_id=principal.agent, scopes=[], subject=principal.token)
         known = {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}
         session = next((value for name, value in scope["headers"] if name == _SESSION), b"").decode("latin-1")
-        log = self._logs.get(session) or SessionLog()
-        current.set(log)
+        current.set(self._logs.get(session) or SessionLog())
 
         answered = False
 
@@ -134,10 +139,6 @@ class Legacy:
             if answered:
                 return  # the SDK answers once more when the session ends while its request is under way
             answered = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if not session and message["type"] == "http.response.start":
-                for name, value in message["headers"]:
-                    if name == _SESSION:
-                        self._logs[value.decode("latin-1")] = log
             await send(message)
 
         # A message that comes while its session ends is answered 202 and then finds nobody.
@@ -146,18 +147,21 @@ class Legacy:
 
     async def _answer(self, ctx: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
         context = ctx
-        if context.request_id is None or context.method == "initialize":
-            return await self._let_sdk(context, call_next)
+        if context.request_id is None:
+            return await call_next(context)
+        assert context.request is not None
+        principal: Principal = context.request.scope[_PRINCIPAL]
+        if context.method == "initialize":
+            return await self._initialize(context, call_next, principal.agent)
         connection = context.session._connection
         if not connection.initialize_accepted and context.method != "ping":
             raise MCPError(code=INVALID_PARAMS, message="Send initialize first.")
         if context.method in _MODERN_ONLY:
             raise MCPError(code=-32601, message="Method not found", data=context.method)
-        if context.method == "logging/setLevel":
-            return _set_level(context)
-        assert context.request is not None
-        principal: Principal = context.request.scope[_PRINCIPAL]
         try:
+            if context.method == "logging/setLevel":
+                self._relay.admit(principal.agent)
+                return _set_level(context)
             result = await self._relay.answer(self._request(context, principal))
             await self._subscriptions(context, principal)
             return result
@@ -169,9 +173,17 @@ class Legacy:
             log.exception("a request failed inside the gateway")
             raise MCPError(code=INTERNAL_ERROR, message="The gateway itself failed to answer this request.") from None
 
-    async def _let_sdk(self, context: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
+    async def _initialize(
+        self, context: ServerRequestContext[Any, Any], call_next: SdkNext, agent: str
+    ) -> HandlerResult:
+        try:
+            self._relay.admit(agent)
+        except RpcError as error:
+            raise _sdk_error(error) from None
+        if self._open[agent] >= _SESSIONS:
+            raise MCPError(code=REFUSED, message=f"Too many open sessions: {agent} may have {_SESSIONS}.")
         result = await call_next(context)
-        if context.method != "initialize" or not isinstance(result, dict):
+        if not isinstance(result, dict):
             return result
         told: dict[str, Any] = {
             "capabilities": capabilities(self._catalog, self.face, "legacy"),
@@ -218,9 +230,12 @@ class Legacy:
                 send.send_nowait(Message(method=method, params=params))
 
         principal: Principal = context.request.scope[_PRINCIPAL]
-        listener = Listener(principal.agent, self.face, deliver, frozenset(LIST_CHANGED))
+        listener = Listener(principal.agent, self.face, frozenset(LIST_CHANGED))
         connection.state["listener"] = listener
-        self._audience.join(listener)
+        self._audience.join(listener, deliver)
+        self._logs[connection.session_id] = current.get()
+        self._open[principal.agent] += 1
+        connection.exit_stack.callback(self._open.subtract, [principal.agent])
         connection.exit_stack.callback(self._audience.leave, listener)
         connection.exit_stack.callback(send.close)
         connection.exit_stack.callback(self._logs.pop, connection.session_id, None)
@@ -229,10 +244,13 @@ class Legacy:
 
     async def _tell(self, session: Any, messages: anyio.abc.ObjectReceiveStream[Message]) -> None:
         """Pass on news for as long as a session lives; then upstreams need not watch what only it subscribed to."""
-        async with messages:
-            async for message in messages:
-                await session.send_notification(message)
-        await self._watch()
+        try:
+            async with messages:
+                async for message in messages:
+                    await session.send_notification(message)
+            await self._watch()
+        except Exception:  # of this session only: the task group holds all of them
+            log.exception("a session could not be told of a change")
 
     async def _subscriptions(self, context: ServerRequestContext[Any, Any], principal: Principal) -> None:
         if context.method not in ("resources/subscribe", "resources/unsubscribe"):
@@ -240,6 +258,8 @@ class Legacy:
         uri = str((context.params or {}).get("uri"))
         pair = (self._relay.lists.locate(principal.agent, self.face, uri), uri)
         listener: Listener = context.session._connection.state["listener"]
+        if context.method == "resources/subscribe" and len(listener.uris) >= MAX_URIS:
+            raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} resources can be subscribed to in one session.")
         (listener.uris.add if context.method == "resources/subscribe" else listener.uris.discard)(pair)
         await self._watch()
 
@@ -256,7 +276,7 @@ def _check_values(params: Mapping[str, Any]) -> None:
 def _set_level(context: ServerRequestContext[Any, Any]) -> Result:
     level = (context.params or {}).get("level")
     if level not in LOG_LEVELS:
-        raise MCPError(code=INVALID_PARAMS, message=f"Invalid params: 'level' must be one of {', '.join(LOG_LEVELS)}.")
+        raise RpcError(INVALID_PARAMS, f"Invalid params: 'level' must be one of {', '.join(LOG_LEVELS)}.")
     context.session._connection.state["level"] = level
     return {}
 

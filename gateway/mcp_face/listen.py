@@ -3,74 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.call import Result
-from gateway.mcp_face.audience import Audience, Listener
+from gateway.mcp_face.audience import MAX_URIS, Audience, Listener
 from gateway.mcp_face.exchange import Exchange
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.relay import Request
-from gateway.mcp_face.wire import INTERNAL_ERROR, SERVER_INFO, SERVER_INFO_KEY, SUBSCRIPTION_KEY, RpcError
+from gateway.mcp_face.wire import INVALID_PARAMS, REFUSED, SUBSCRIPTION_KEY, RpcError
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FLAGS = {"toolsListChanged": "tools", "resourcesListChanged": "resources", "promptsListChanged": "prompts"}
 _BACKLOG = 1024
-_STREAMS = 10_000
+_STREAMS = 256
+"""Streams one agent may have open at once."""
+
+Backlog = asyncio.Queue[tuple[str, dict[str, Any]]]
 
 
 @dataclass(slots=True)
 class Listen:
-    """Serves listen streams. `watch` is told after the set of subscribed resources changed."""
+    """Serves listen streams. `watch` has the upstreams tell of what is subscribed to by now."""
 
     audience: Audience
     lists: Lists
     watch: Callable[[], Awaitable[None]]
-    open: int = 0
+    open: Counter[str] = field(default_factory=Counter)
 
     async def serve(self, request: Request, exchange: Exchange) -> Result:
         """Stream changes until the client leaves, which cancels this."""
-        if self.open >= _STREAMS:
-            raise RpcError(INTERNAL_ERROR, "Too many open subscriptions")
+        agent = request.principal.agent
+        if self.open[agent] >= _STREAMS:
+            raise RpcError(REFUSED, f"Too many open subscriptions: {agent} may have {_STREAMS}. Close one first.")
         wanted = request.params.get("notifications") or {}
         honored: dict[str, Any] = {flag: True for flag in _FLAGS if wanted.get(flag) is True}
         uris = [uri for uri in wanted.get("resourceSubscriptions") or () if isinstance(uri, str)]
+        if len(uris) > MAX_URIS:
+            raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} resources can be subscribed to in one stream.")
         if uris:
             honored["resourceSubscriptions"] = uris
-        agent = request.principal.agent
-        backlog: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_BACKLOG)
-        located = {(self.lists.locate(agent, request.server, uri), uri) for uri in uris}
+        listener = Listener(agent, request.server, frozenset(_FLAGS[flag] for flag in honored if flag in _FLAGS))
         visible = self.lists.policy().visible
-        listener = Listener(
-            agent,
-            request.server,
-            lambda method, params: backlog.put_nowait((method, params)),
-            frozenset(_FLAGS[flag] for flag in honored if flag in _FLAGS),
-            {(server, uri) for server, uri in located if server and visible(agent, server, uri, "read")},
-        )
-        return await self._stream(listener, backlog, exchange, honored)
-
-    async def _stream(
-        self,
-        listener: Listener,
-        backlog: asyncio.Queue[tuple[str, dict[str, Any]]],
-        exchange: Exchange,
-        honored: dict[str, Any],
-    ) -> Result:
-        tag = {SUBSCRIPTION_KEY: exchange.identity}
-        self.audience.join(listener)
-        self.open += 1
+        located = {(self.lists.locate(agent, request.server, uri), uri) for uri in uris}
+        listener.uris = {(server, uri) for server, uri in located if visible(agent, server, uri, "read")}
+        self.open[agent] += 1
         try:
-            if listener.uris:
-                await self.watch()
-            await exchange.notify(ACKNOWLEDGED, {"notifications": honored, "_meta": tag})
-            while not backlog.full():  # a client that stopped reading is let go: it lists again when it returns
-                method, params = await backlog.get()
-                await exchange.notify(method, {**params, "_meta": {**params.get("_meta", {}), **tag}})
+            return await self._stream(listener, exchange, honored)
         finally:
-            self.open -= 1
+            self.open[agent] -= 1
             self.audience.leave(listener)
             if listener.uris:
                 await asyncio.shield(self.watch())
-        return {"resultType": "complete", "_meta": {**tag, SERVER_INFO_KEY: SERVER_INFO}}
+
+    async def _stream(self, listener: Listener, exchange: Exchange, honored: dict[str, Any]) -> Result:
+        tag = {SUBSCRIPTION_KEY: exchange.identity}
+        backlog = Backlog(_BACKLOG)
+        task = asyncio.current_task()
+        assert task is not None
+
+        def deliver(method: str, params: dict[str, Any]) -> None:
+            if backlog.full():  # the client does not read: it may list again when it returns
+                self.audience.leave(listener)
+                exchange.drop(task)
+            else:
+                backlog.put_nowait((method, params))
+
+        self.audience.join(listener, deliver)
+        if listener.uris:
+            await self.watch()
+        await exchange.send(ACKNOWLEDGED, {"notifications": honored, "_meta": tag})
+        while True:
+            method, params = await backlog.get()
+            await exchange.send(method, {**params, "_meta": {**params.get("_meta", {}), **tag}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gateway.call import Action, Result
@@ -114,10 +115,14 @@ def _visible(
 
 
 def _matches(templates: Sequence[Mapping[str, Any]], uri: str) -> bool:
-    for template in templates:
-        try:
-            if UriTemplate.parse(template["uriTemplate"]).match(uri) is not None:
-                return True
-        except ValueError:
-            continue  # an upstream's template that is none matches nothing
-    return False
+    parsed = (_template(template["uriTemplate"]) for template in templates)
+    return any(template is not None and template.match(uri) is not None for template in parsed)
+
+
+@lru_cache(maxsize=4096)
+def _template(text: str) -> UriTemplate | None:
+    """None for an upstream's template that is none: it matches nothing."""
+    try:
+        return UriTemplate.parse(text)
+    except ValueError:
+        return None

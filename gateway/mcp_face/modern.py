@@ -21,7 +21,7 @@ from gateway.call import Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
 from gateway.mcp_face.exchange import Exchange
-from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, respond
+from gateway.mcp_face.http import MAX_DEPTH, BodyTooLarge, Headers, read_body, respond, too_deep
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
 from gateway.mcp_face.parking import Parking
@@ -101,6 +101,7 @@ class Modern:
         try:
             self._check(request, headers)
             if request.method == "subscriptions/listen":
+                self.relay.admit(request.principal.agent)
                 return await self.listen.serve(request, exchange)
             return await self._work(request, exchange)
         except RpcError:
@@ -139,6 +140,8 @@ class Modern:
             message = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise RpcError(PARSE_ERROR, "Parse error: the body is not JSON") from None
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and too_deep(message):
+            raise RpcError(PARSE_ERROR, f"Parse error: nested deeper than {MAX_DEPTH} levels")
         if (
             not isinstance(message, dict)
             or message.get("jsonrpc") != "2.0"

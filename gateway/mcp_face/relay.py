@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
-from gateway.errors import Refused, Throttled, Unexpected, Unrecorded
+from gateway.errors import Refused, Throttled, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
 from gateway.mcp_face.lists import SEPARATOR, Lists, split
 from gateway.mcp_face.wire import (
@@ -68,23 +68,25 @@ class Relay:
     lists: Lists
     run: CallNext
     """The controls around the upstream."""
-    admit: Callable[[str], None]
-    """Counts a request of an agent that is not a call, or raises Throttled."""
+    throttle: Callable[[str], None]
+    """Counts a request of an agent that reaches no control, or raises Throttled."""
 
     async def answer(self, request: Request) -> Result:
         handler = _HANDLERS.get(request.method)
         if handler is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found", request.method)
         if request.method in _ANSWERED_HERE:
-            self._admit(request.principal.agent)
+            self.admit(request.principal.agent)
         result = await handler(self, request)
         return dressed(result, request.era, cacheable=request.method in _CACHEABLE)
 
-    def _admit(self, agent: str) -> None:
+    def admit(self, agent: str) -> None:
+        """Count a request that is not a call. Raises RpcError when the agent asks too often."""
         try:
-            self.admit(agent)
+            self.throttle(agent)
         except Throttled as refused:
-            raise RpcError(REFUSED, str(refused), {"reason": refused.reason}) from None
+            told = {"reason": refused.reason, "retry_after": refused.retry_after}
+            raise RpcError(REFUSED, str(refused), told) from None
 
     async def _list(self, request: Request) -> Result:
         kind = _LISTS[request.method]
@@ -110,7 +112,7 @@ class Relay:
         server, tool = split(_text(request.params, "name"), request.server)
         call = self.call(request, server, tool, "call", _mapping(request.params, "arguments"))
         try:
-            return await self._through(call)
+            return await self.run(call)
         except Unrecorded:
             raise
         except Refused as refused:
@@ -141,10 +143,10 @@ class Relay:
             server, name = split(_text(ref, "name"), request.server)
             return await self._ask(self.call(request, server, name, "get", {"ref": {**ref, "name": name}, **rest}))
         uri = _text(ref, "uri")
-        server = self.lists.locate(request.principal.agent, request.server, uri) or self._template(request, uri)
+        server = self.lists.locate(request.principal.agent, request.server, uri) or self._template(uri)
         return await self._ask(self.call(request, server, uri, "read", {"ref": ref, **rest}))
 
-    def _template(self, request: Request, template: str) -> str:
+    def _template(self, template: str) -> str:
         for offer in self.catalog.listed():
             if any(known["uriTemplate"] == template for known in offer.templates):
                 return offer.server
@@ -152,23 +154,11 @@ class Relay:
 
     async def _ask(self, call: Call) -> Result:
         try:
-            return await self._through(call)
+            return await self.run(call)
         except Unrecorded:
             raise
         except Refused as refused:
             raise refusal_error(call, refused) from None
-
-    async def _through(self, call: Call) -> Result:
-        try:
-            return await self.run(call)
-        except Refused:
-            raise
-        except Exception:
-            log.exception("call %s failed inside the gateway", call.id)
-            raise Unexpected(
-                f"The gateway itself failed while handling this call (call {call.id}). Whether it took effect is not "
-                "known: look before you repeat it, and report the call id."
-            ) from None
 
     def call(self, request: Request, server: str, name: str, action: Action, arguments: Mapping[str, Any]) -> Call:
         """The call a request asks for. A server that does not exist stands as the empty name."""
@@ -182,7 +172,7 @@ class Relay:
             arguments=arguments,
             peer=request.peer,
             era=request.era,
-            name=name if request.server is not None or action == "read" else f"{server}{SEPARATOR}{name}",
+            name=name if request.server is not None or not server or action == "read" else f"{server}{SEPARATOR}{name}",
             method=request.method,
             action=action,
             run=_short(meta, "toolgate/run"),
@@ -229,9 +219,9 @@ def _short(meta: Mapping[str, Any], key: str) -> str | None:
     value = meta.get(key)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _KEY_LIMIT:
+    if not isinstance(value, str) or not 0 < len(value) <= _KEY_LIMIT or not value.isprintable():
         raise RpcError(
             INVALID_PARAMS,
-            f"Invalid params: _meta[{key!r}] must be a string of 1 to {_KEY_LIMIT} characters.",
+            f"Invalid params: _meta[{key!r}] must be 1 to {_KEY_LIMIT} printable characters.",
         )
     return value

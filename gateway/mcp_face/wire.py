@@ -107,8 +107,9 @@ def _protocol_matter(code: int) -> bool:
 def dressed(result: Result, era: Era, *, cacheable: bool = False) -> Result:
     """`result` with the envelope its era wants, whatever era it came from. Fields unknown to us stay."""
     if era == "modern":
-        extra = {"ttlMs": 0, "cacheScope": "private"} if cacheable else {}
-        return {"resultType": "complete", **extra, **result}
+        if cacheable:  # what one agent may read is not for a cache that others share
+            return {"resultType": "complete", "ttlMs": 0, **result, "cacheScope": "private"}
+        return {"resultType": "complete", **result}
     if "resultType" not in result and "structuredContent" not in result:
         return result
     plain = {key: value for key, value in result.items() if key not in ("resultType", "ttlMs", "cacheScope")}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any
+
+Found = tuple[int, int, int, str, Any]
+"""Family, type, protocol, canonical name and address, as getaddrinfo gives them."""
 
 _STAGGER = 0.25
 """Seconds an address has before the next one is tried beside it."""
@@ -14,11 +18,16 @@ _STAGGER = 0.25
 
 async def dial(host: str, port: int) -> socket.socket:
     """A connected, non-blocking socket. Raises OSError. uvloop's own create_connection tries one by one only."""
-    loop = asyncio.get_running_loop()
-    waiting = _alternating(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    return await first_of(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+async def first_of(found: Sequence[Found]) -> socket.socket:
+    """The same for addresses that are known, in order of preference."""
+    waiting = _alternating(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
     running: set[asyncio.Task[socket.socket]] = set()
     won: asyncio.Task[socket.socket] | None = None
+    failure: BaseException | None = None
     try:
         while waiting or running:
             if waiting:
@@ -27,17 +36,19 @@ async def dial(host: str, port: int) -> socket.socket:
                 running.add(attempt)
             timeout = _STAGGER if waiting else None
             done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            won = next((attempt for attempt in done if attempt.exception() is None), None)
-            if won is not None:
-                return won.result()
-        raise OSError("no address of the host accepts a connection")
+            for attempt in done:
+                failure = attempt.exception()
+                if failure is None:
+                    won = attempt
+                    return won.result()
+        raise failure or OSError("the host has no address")
     finally:
         for attempt in attempts - {won}:
             attempt.cancel()
             attempt.add_done_callback(_discard)
 
 
-def _alternating(found: list[Any]) -> list[Any]:
+def _alternating(found: Sequence[Found]) -> list[Found]:
     """IPv6 and IPv4 in turn, beginning with the kind the resolver put first."""
     first = [entry for entry in found if entry[0] == found[0][0]]
     others = [entry for entry in found if entry[0] != found[0][0]]

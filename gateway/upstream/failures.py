@@ -6,6 +6,8 @@ sent, nobody can tell, so everything later is Interrupted or Garbled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.errors import Garbled, Interrupted, Unreachable, UpstreamError, UpstreamFailed
 from gateway.upstream.response import CutShort, HttpFailed, Malformed
 
@@ -31,9 +33,11 @@ def garbled(server: str) -> Garbled:
 
 def of_client(server: str, error: HttpFailed) -> UpstreamFailed:
     """The failure that stands for what the HTTP client raised."""
-    if isinstance(error, Malformed):
-        return garbled(server)
-    return interrupted(server) if isinstance(error, CutShort) else unreachable(server)
+    made: Callable[[str], UpstreamFailed]
+    made = garbled if isinstance(error, Malformed) else interrupted if isinstance(error, CutShort) else unreachable
+    failed = made(server)
+    failed.detail = str(error)
+    return failed
 
 
 def refuses_credential(error: UpstreamError) -> bool:
@@ -45,4 +49,4 @@ def describe(failed: UpstreamFailed) -> str:
     """A line for the operator's log."""
     if isinstance(failed, UpstreamError):
         return f"{failed.reason}, code {failed.code}"
-    return failed.reason
+    return f"{failed.reason} ({failed.detail})" if failed.detail else failed.reason

@@ -38,24 +38,22 @@ class Door:
 
     @asynccontextmanager
     async def send(self, method: str, headers: Mapping[str, str], body: bytes = b"") -> AsyncIterator[Response]:
-        """One request; leaving the block closes the response. Raises UpstreamFailed, also while reading."""
-        response: Response | None = None
+        """One request; leaving the block by an exception cancels it. Raises UpstreamFailed, also while reading."""
         try:
-            response = await self._request(method, headers, body)
-            yield response
-        except HttpFailed as error:
-            log.debug("%s: %s", self.server, error)
-            raise of_client(self.server, error) from None
-        finally:
-            if response is not None:
-                response.close()
-
-    async def _request(self, method: str, headers: Mapping[str, str], body: bytes) -> Response:
-        try:
-            return await self._pool.request(method, self._target, headers, body)
+            response = await self._pool.request(method, self._target, headers, body)
         except ValueError as error:
             log.error("%s: nothing was sent: %s", self.server, error)
             raise unreachable(self.server) from None
+        except HttpFailed as error:
+            raise of_client(self.server, error) from None
+        try:
+            yield response
+        except BaseException as error:
+            response.close()
+            if isinstance(error, HttpFailed):
+                raise of_client(self.server, error) from None
+            raise
+        response.leave()
 
     async def body(self, response: Response) -> dict[str, Any] | None:
         """The JSON object of a response; None when it is none. Raises Malformed when it is too big."""

@@ -179,12 +179,6 @@ def may_be_legacy(failed: UpstreamFailed) -> bool:
     return True
 
 
-def _override(headers: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """`headers` with `values` in place of those of the same name, whatever their case."""
-    replaced = {name.lower() for name in values}
-    return {name: value for name, value in headers.items() if name.lower() not in replaced} | dict(values)
-
-
 @asynccontextmanager
 async def _patience(server: str, seconds: float) -> AsyncIterator[None]:
     """Turn a handshake that takes too long into a failure of the upstream."""

@@ -7,7 +7,7 @@ import re
 import select
 import ssl
 from collections.abc import Mapping
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from gateway.upstream.dial import dial
@@ -17,15 +17,25 @@ _CONNECT = 4.0
 """Seconds to resolve, connect and shake hands."""
 _IDLE = 30.0
 """Seconds that a connection is kept without use."""
-_DOUBTFUL = 1.0
-"""Seconds without use after which a connection is looked at once more before it is trusted."""
+_DOUBTFUL = 0.05
+"""Seconds without use after which the kernel is asked whether a connection still stands; a busy one is spared it."""
+_IN_TRANSIT = 1
+"""Seconds by which a connection is given up before the server, as it says in Keep-Alive, would do so."""
 
+_TIMEOUT = re.compile(r"\btimeout=(\d{1,6})\b")
 _REQUEST = re.compile(r"[A-Z]+ /[!-~]*")
 _NOT_IN_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
 )
+
+
+class _Rest(NamedTuple):
+    """From when until when a connection lies idle, in the event loop's time."""
+
+    since: float
+    until: float
 
 
 class Connection(asyncio.Protocol):
@@ -60,7 +70,7 @@ class Connection(asyncio.Protocol):
         if response.done:
             self._response = None
             if response.reusable and transport.get_write_buffer_size() == 0:
-                self._pool.keep(self)
+                self._pool.keep(self, response.header("keep-alive"))
             else:
                 transport.abort()
 
@@ -82,6 +92,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing() and not self._poll.poll(0)
 
     def cut(self) -> None:
+        self._end(orderly=False)
         if self._transport is not None:
             self._transport.abort()
 
@@ -99,7 +110,7 @@ class Pool:
         self._port = parts.port or (443 if self._tls else 80)
         self._authority = parts.netloc.rpartition("@")[2]
         self._keep_for = idle
-        self._idle: dict[Connection, float] = {}
+        self._idle: dict[Connection, _Rest] = {}
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -109,7 +120,7 @@ class Pool:
 
         Raises NotSent, CutShort, Malformed, or ValueError when it cannot be sent as it stands.
         """
-        request = self._head(method, target, headers, len(body)) + body
+        request = self._head(method, target, headers, body) + body
         connection = self._kept() or await self._connect()
         response = connection.send(request)
         try:
@@ -119,7 +130,7 @@ class Pool:
             raise
         return response
 
-    def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
+    def _head(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
         start = f"{method} {target}"
         if not _REQUEST.fullmatch(start):
             raise ValueError("method or path of the request has a character it must not have; check the url")
@@ -131,16 +142,16 @@ class Pool:
         ):
             raise ValueError(_unfit(headers))
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        ours = f"Host: {self._authority}\r\nContent-Length: {length}\r\n"
+        length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
         # UTF-8, as the SSE standard wants it of Last-Event-ID; the same way headers of answers are read.
-        return f"{start} HTTP/1.1\r\n{ours}{lines}\r\n".encode("utf-8", "surrogateescape")
+        return f"{start} HTTP/1.1\r\nHost: {self._authority}\r\n{length}{lines}\r\n".encode("utf-8", "surrogateescape")
 
     def _kept(self) -> Connection | None:
+        """The connection used last, if it is still good: a call sent on one that has ended is lost."""
         now = asyncio.get_running_loop().time()
         while self._idle:
-            connection, until = self._idle.popitem()
-            fresh = now < until - self._keep_for + _DOUBTFUL
-            if now < until and (fresh or connection.quiet()):
+            connection, rest = self._idle.popitem()
+            if now < rest.until and (now < rest.since + _DOUBTFUL or connection.quiet()):
                 return connection
             connection.cut()
         return None
@@ -151,13 +162,9 @@ class Pool:
         try:
             async with asyncio.timeout(_CONNECT):
                 sock = await dial(self._host, self._port)
-                try:
-                    _, connection = await loop.create_connection(
-                        lambda: Connection(self), sock=sock, ssl=self._tls, server_hostname=server_hostname
-                    )
-                except BaseException:
-                    sock.close()
-                    raise
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), sock=sock, ssl=self._tls, server_hostname=server_hostname
+                )
         except (OSError, UnicodeError) as error:
             raise NotSent(f"no connection ({type(error).__name__})") from None
         if self._closed is not None:
@@ -168,20 +175,24 @@ class Pool:
     def opened(self, connection: Connection) -> None:
         self._open.add(connection)
 
-    def keep(self, connection: Connection) -> None:
-        """Take back a connection that is ready for another request."""
+    def keep(self, connection: Connection, hint: str) -> None:
+        """Take back a connection that is ready for another request. `hint`: the server's Keep-Alive header."""
         loop = asyncio.get_running_loop()
-        self._idle[connection] = loop.time() + self._keep_for
+        now, seconds = loop.time(), self._keep_for
+        if announced := _TIMEOUT.search(hint):
+            seconds = min(seconds, int(announced[1]) - _IN_TRANSIT)
+        self._idle[connection] = _Rest(now, now + seconds)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(self._keep_for, self._sweep)
+            self._sweeper = loop.call_at(now + self._keep_for, self._sweep)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for connection in [one for one, until in self._idle.items() if until <= now]:
+        for connection in [one for one, rest in self._idle.items() if rest.until <= now]:
             del self._idle[connection]
             connection.cut()
-        self._sweeper = loop.call_at(min(self._idle.values()), self._sweep) if self._idle else None
+        next_end = min((rest.until for rest in self._idle.values()), default=None)
+        self._sweeper = None if next_end is None else loop.call_at(next_end, self._sweep)
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection that has ended."""

@@ -12,6 +12,8 @@ MOST_FIELDS = 100
 MOST_HELD = 256 * 1024
 """Bytes of body that wait for the reader before the connection is read no further."""
 _MOST_INTERIM = 8
+_FAREWELL = 1.0
+"""Seconds that the end of a body nobody reads any more has to come, so that its connection can be kept."""
 
 
 class HttpFailed(Exception):
@@ -49,6 +51,7 @@ class Response:
         self._until_close = False
         self._body = bytearray()
         self._paused = False
+        self._leaving: asyncio.TimerHandle | None = None
         self._failure: HttpFailed | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -93,6 +96,12 @@ class Response:
             self._finish(CutShort("the request was given up"))
             self._transport.abort()
 
+    def leave(self) -> None:
+        """Read no further, for all that matters has come. An end that follows soon spares the connection."""
+        if not self.done:
+            self._leaving = asyncio.get_running_loop().call_later(_FAREWELL, self.close)
+            self._resume()
+
     async def _more(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -111,10 +120,16 @@ class Response:
         except (HttpParserError, HttpParserUpgrade, Malformed) as error:
             self.reusable = False
             self._finish(Malformed(str(error.__context__ or error)))
-        if not self.done and len(self._body) > MOST_HELD and not self._paused:
+        if len(self._body) > MOST_HELD and not self.done and not self._paused:
+            self._hold_back()
+        self._wake()
+
+    def _hold_back(self) -> None:
+        if self._leaving is not None:
+            self.close()
+        else:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
 
     def ended(self, orderly: bool) -> None:
         """Take note that the connection has ended. Only a body of no stated length may end so."""
@@ -126,6 +141,8 @@ class Response:
         if not self.done:
             self.done, self._failure, self._parser = True, failure, None
             self._resume()
+            if self._leaving is not None:
+                self._leaving.cancel()
 
     def _resume(self) -> None:
         if self._paused:

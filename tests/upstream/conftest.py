@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import psutil
 import pytest
 from upstream_parts import Http, Seen, Spec, until
+from upstream_raw import Behave, Raw
 
 from gateway.upstream import Upstream
+from gateway.upstream.pool import Pool
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +55,24 @@ async def http() -> AsyncIterator[Callable[[Any], Awaitable[Http]]]:
             return server
 
         yield serve
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[tuple[Raw, Pool]]]]:
+    """Start a server that speaks bytes, and a pool for it; afterwards nothing of either may be left open."""
+    before = len(psutil.Process().net_connections("tcp"))
+    async with AsyncExitStack() as stack:
+
+        async def start(behave: Behave, **options: Any) -> tuple[Raw, Pool]:
+            server = Raw(behave)
+            await server.start()
+            stack.push_async_callback(server.stop)
+            pool = Pool(server.url, **options)
+            stack.push_async_callback(pool.close)
+            return server, pool
+
+        yield start
+    await until(lambda: len(psutil.Process().net_connections("tcp")) <= before)
 
 
 @pytest.fixture(autouse=True)

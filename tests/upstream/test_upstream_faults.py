@@ -81,7 +81,7 @@ async def test_a_server_that(hostile: Any, connect: Any, fault: str) -> None:
     assert upstream.up
 
 
-async def test_a_bomb_is_read_within_bounds(hostile: Any, connect: Any) -> None:
+async def test_a_compressed_answer_is_refused_unread(hostile: Any, connect: Any) -> None:
     server = await hostile(FAULTS["sends a bomb"][0])
     upstream, _ = await connect(spec(server))
     before = psutil.Process().memory_info().rss

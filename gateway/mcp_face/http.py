@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 _JSON = (b"content-type", b"application/json")
-
-
-MAX_DEPTH = 64
-"""Levels of nesting a message may have: what is deeper could be read but not written again."""
 
 
 class BodyTooLarge(Exception):
@@ -79,18 +74,3 @@ async def respond(send: Send, status: int, body: bytes = b"", *, headers: Sequen
         head.append(_JSON)
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
-
-
-def too_deep(value: Any) -> bool:
-    """Whether a parsed message is nested deeper than MAX_DEPTH."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True

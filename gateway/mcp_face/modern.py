@@ -21,7 +21,7 @@ from gateway.call import Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
 from gateway.mcp_face.exchange import Exchange
-from gateway.mcp_face.http import MAX_DEPTH, BodyTooLarge, Headers, read_body, respond, too_deep
+from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, respond
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
 from gateway.mcp_face.parking import Parking
@@ -45,6 +45,7 @@ from gateway.sdk.inbound import (
     unsupported_protocol_version_rejection,
     validate_mcp_param_headers,
 )
+from gateway.strict import parse
 
 log = logging.getLogger("toolgate.face")
 
@@ -137,11 +138,9 @@ class Modern:
     def _parse(self, body: bytes, headers: Headers) -> dict[str, Any] | None:
         """The request in `body`, its envelope judged; None for a notification, of which this era has none to heed."""
         try:
-            message = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise RpcError(PARSE_ERROR, "Parse error: the body is not JSON") from None
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and too_deep(message):
-            raise RpcError(PARSE_ERROR, f"Parse error: nested deeper than {MAX_DEPTH} levels")
+            message = parse(body)
+        except ValueError as error:
+            raise RpcError(PARSE_ERROR, f"Parse error: {error}") from None
         if (
             not isinstance(message, dict)
             or message.get("jsonrpc") != "2.0"
@@ -198,8 +197,8 @@ def _raise(rejection: InboundLadderRejection | None) -> None:
 def _id_of(body: bytes) -> Any:
     """The id to answer with when the message was rejected; null where there is none to be read."""
     try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        message = parse(body)
+    except ValueError:
         return None
     identity = message.get("id") if isinstance(message, dict) else None
     return identity if isinstance(identity, str | int) and not isinstance(identity, bool) else None

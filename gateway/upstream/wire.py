@@ -18,6 +18,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from gateway.call import Era, Result
 from gateway.errors import UpstreamError
+from gateway.strict import parse
 from gateway.upstream.failures import garbled
 
 MODERN = LATEST_MODERN_VERSION
@@ -49,10 +50,10 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def decode(data: bytes | bytearray) -> dict[str, Any] | None:
-    """The JSON object in `data`; None when there is none."""
+    """The JSON object in `data`; None when there is none, or one that is nested too deep to be passed on."""
     try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        message = parse(data)
+    except ValueError:
         return None
     return message if isinstance(message, dict) else None
 

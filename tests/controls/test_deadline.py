@@ -5,11 +5,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from control_parts import OK, Below, call, for_ever
+from control_parts import OK, Below, call, for_ever, sample
 
 from gateway.call import Call, Result
+from gateway.controls.breaker import Breaker
 from gateway.controls.deadline import Deadline
-from gateway.errors import DeadlineExceeded
+from gateway.errors import CircuitOpen, DeadlineExceeded
+from gateway.metrics import Metrics
+from gateway.order import chain
 
 
 class Hasty(asyncio.SelectorEventLoop):
@@ -124,5 +127,38 @@ def test_a_client_that_leaves_is_no_time_out() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    hastily(work)
+
+
+def test_a_caller_in_a_hurry_says_nothing_of_the_upstream_and_the_operators_limit_does() -> None:
+    breaker = Breaker(4, 2, 1000.0, Metrics())
+    below = Below([for_ever for _ in range(12)])
+    run = chain([Deadline(lambda server: 30.0), breaker], below)
+
+    async def give_up(made: Call) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await run(made)
+
+    async def work() -> None:
+        for _ in range(10):
+            await give_up(call(meta={"toolgate/timeout": 0.5}))
+        assert all(made.timer is None for made in below.calls) and len(below.calls) == 10
+        assert sample(breaker.metrics, "toolgate_breaker_state", server="shop") == 0
+        for _ in range(2):
+            await give_up(call(meta={"toolgate/timeout": 31}))
+        with pytest.raises(CircuitOpen):
+            await run(call())
+
+    hastily(work)
+
+
+def test_a_time_out_of_something_below_is_not_taken_for_the_deadline() -> None:
+    raised = TimeoutError("of something else")
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError) as caught:
+            await Deadline(lambda server: 30.0)(call(), Below([raised]))
+        assert caught.value is raised
 
     hastily(work)

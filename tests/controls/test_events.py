@@ -18,8 +18,10 @@ from gateway.call import Call, Result
 from gateway.controls.audit import RecordRefusals
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
+from gateway.controls.retry import Retry
 from gateway.errors import Busy, Denied, Interrupted, Unreachable, Unrecorded
 from gateway.metrics import Metrics
+from gateway.order import chain
 from gateway.store import Store, events
 
 SECRET = "4111-canary-1111"
@@ -121,6 +123,35 @@ async def test_secrets_are_kept_as_a_digest_and_arguments_of_unknown_tools_not_a
     assert known["arguments"]["amount"] == 5 and known["arguments"]["card"].startswith("hmac:")
     assert unknown["arguments"].keys() == huge["arguments"].keys() == {"bytes", "digest"}
     assert SECRET not in json.dumps([known, unknown, huge])
+
+
+async def test_an_attempt_that_may_have_had_an_effect_leaves_the_call_unknown_whatever_came_after(audit: Audit) -> None:
+    below = Below([Interrupted("x"), Busy("x")])
+    run = chain([Intent(audit), Retry(2, 0.05, 2.0, 0.1, Metrics(), lambda: 0.0)], below)
+    with pytest.raises(Interrupted):
+        await run(call(idempotent=True))
+    assert [(kind, reason, data.get("outcome")) for kind, reason, data in told(audit)][1:] == [
+        ("outcome", "upstream_interrupted", "unknown")
+    ]
+
+
+async def test_odd_and_long_names_are_written_on_one_line_and_told_apart(audit: Audit) -> None:
+    address = "shop://" + "x" * 992
+    names = ["a\x00b", "a\x00c", "a\nb", f"{address}1", f"{address}2", "\x00" * 300 + "1", "\x00" * 300 + "2"]
+    await asyncio.gather(*(audit.refusal(call(tool=name), Denied("no")) for name in names))
+    audit.store.stop()
+    written = [row.tool for row in audit.store.read(select(events.c.tool).order_by(events.c.seq))]
+    assert len(set(written)) == len(names), written
+    assert all(name.isprintable() and len(name) <= 256 for name in written)
+    assert written[0] == r"a\x00b" and written[3].startswith(address[:150])
+
+
+async def test_a_result_that_is_nested_too_deep_to_be_written_still_has_its_outcome(audit: Audit) -> None:
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    assert await Intent(audit)(call(), Below([{"structuredContent": deep}])) == {"structuredContent": deep}
+    assert [(kind, data.get("outcome")) for kind, _, data in told(audit)] == [("intent", None), ("outcome", "ok")]
 
 
 async def test_unfinished_calls_are_those_with_an_intent_and_no_outcome(audit: Audit) -> None:

@@ -6,7 +6,16 @@ import pytest
 from control_parts import OK, Below, call, sample
 
 from gateway.controls.retry import Retry
-from gateway.errors import CircuitOpen, DeadlineExceeded, Garbled, Interrupted, Refused, Unreachable, UpstreamError
+from gateway.errors import (
+    Busy,
+    CircuitOpen,
+    DeadlineExceeded,
+    Garbled,
+    Interrupted,
+    Refused,
+    Unreachable,
+    UpstreamError,
+)
 from gateway.metrics import Metrics
 
 
@@ -86,3 +95,20 @@ async def test_the_retry_budget_of_one_upstream_is_not_spent_by_another() -> Non
         with pytest.raises(Unreachable):
             await control(call(server="down", idempotent=True), Below([Unreachable("x") for _ in range(3)]))
     assert await control(call(server="up", idempotent=True), Below([Unreachable("x")])) == OK
+
+
+@pytest.mark.parametrize("later", [CircuitOpen("x"), Unreachable("x"), Busy("x")])
+async def test_a_later_attempt_that_sent_nothing_does_not_undo_what_an_earlier_one_may_have_done(
+    later: Refused,
+) -> None:
+    first = Interrupted("x")
+    with pytest.raises(Interrupted) as raised:
+        await retry(Waits(), attempts=2)(call(idempotent=True), Below([first, later]))
+    assert raised.value is first and raised.value.ran is None
+
+
+async def test_of_attempts_that_all_sent_nothing_the_last_is_told() -> None:
+    last = CircuitOpen("x")
+    with pytest.raises(CircuitOpen) as raised:
+        await retry(Waits())(call(idempotent=True), Below([Unreachable("x"), last]))
+    assert raised.value is last and raised.value.ran is False

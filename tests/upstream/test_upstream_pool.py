@@ -182,7 +182,7 @@ async def test_a_slow_reader_holds_up_the_server_and_not_the_memory(serve: Any) 
 async def test_an_answer_before_the_request_was_taken_is_read_but_the_connection_is_not_kept(serve: Any) -> None:
     async def hasty(server: Raw, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.transport.pause_reading()  # type: ignore[attr-defined]  # StreamWriter's transport reads, too
+        writer.transport.pause_reading()
         writer.write(ok(b"too much"))
         await asyncio.wait_for(over.wait(), 5)
 

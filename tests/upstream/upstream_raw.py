@@ -22,7 +22,7 @@ class Raw:
         self._handlers: set[asyncio.Task[None] | None] = set()
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=tls)
+        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=tls, backlog=512)
         self.port = self._server.sockets[0].getsockname()[1]
 
     @property

@@ -34,6 +34,12 @@ _PLACED = ("path", "name")
 """Fields of `Config` and `Server` that the loader fills in: in the file they are unknown keys."""
 
 
+_OWN_HEADERS = frozenset(
+    ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"]
+)
+"""Headers that belong to one connection or message: given in a configuration they could only confuse."""
+
+
 def nearest(name: str, known: Collection[str]) -> str:
     """` (did you mean ...?)` when a known name is close to `name`, else nothing."""
     close = difflib.get_close_matches(name, sorted(known), n=1)
@@ -151,6 +157,8 @@ def _pairs(key: Key, values: Any, problem_of: Callable[[str, str], tuple[str, st
 def _header(name: str, value: str) -> tuple[str, str] | None:
     if not _HEADER_NAME.fullmatch(name):
         return "is not a possible header name", "use letters, digits and hyphens"
+    if name.lower() in _OWN_HEADERS:
+        return "is set by the gateway itself", "remove it"
     if not _HEADER_VALUE.fullmatch(value):
         return "has a character that no header can carry", "remove line breaks and control characters"
     return None

@@ -71,6 +71,7 @@ URL = 'url = "http://127.0.0.1:9101/mcp"\n'
         (server('url = "http://me:pw@x/mcp"'), "servers.shop.url", "has credentials in it"),
         (server('url = "http://x/mcp#a"'), "servers.shop.url", "has a fragment"),
         (server(URL + 'headers = { "a b" = "c" }'), "servers.shop.headers.'a b'", "not a possible header name"),
+        (server(URL + 'headers = { Host = "b" }'), "servers.shop.headers.Host", "set by the gateway itself"),
         (server(URL + 'headers = { A = "b\\nC: d" }'), "servers.shop.headers.A", "no header can carry"),
         (server('command = "x"\nenv = { "A=" = "b" }'), "servers.shop.env.'A='", "not a possible variable name"),
         (server('command = "x"\nenv = { A = "\\u0000" }'), "servers.shop.env.A", "has a NUL character"),

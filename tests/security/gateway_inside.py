@@ -66,7 +66,7 @@ async def inside(folder: Path, agents: Sequence[str], config: str = "") -> Async
     (folder / "gateway.toml").write_text(config + server)
     gateway = Gateway(load(folder / "gateway.toml", {}))
     listener = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(gateway, lifespan="off", log_config=None, timeout_graceful_shutdown=0)
+    settings = uvicorn.Config(gateway, lifespan="off", log_level="critical", timeout_graceful_shutdown=0)
     async with gateway.running(), pool() as session:
         serving = _Server(settings)
         task = asyncio.create_task(serving.serve(sockets=[listener]))

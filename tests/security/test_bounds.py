@@ -14,6 +14,8 @@ from raw_client import HELLO, Legacy, Modern, Reply, eventually, post
 
 REFUSED = 52001
 BURST = 3
+BATCH = 500
+"""Notifications at once: fewer than wait for a client before it is dropped."""
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
@@ -113,27 +115,29 @@ async def test_more_subscriptions_than_a_session_may_have_are_refused(
     assert "result" in (await ada.request("resources/subscribe", {"uri": "shop://2"})).message
 
 
-async def test_what_opens_no_session_leaves_nothing_behind(roomy: Inside) -> None:
+async def delete(client: Legacy) -> None:
+    """End the client's session, as the client may."""
+    async with client.session.delete(client.url, headers={**JSON, **client.headers, **client.extra}) as response:
+        assert response.status == 200
+
+
+async def test_what_opens_no_session_leaves_no_log_behind(roomy: Inside) -> None:
     ada = roomy.legacy("ada")
     await ada.open()
     face = roomy.legacy_face()
-    assert len(face._logs) == 1
     for method in ("tools/list", "ping", "tools/call", "logging/setLevel"):
-        assert "error" in (await opening(ada, method, {})).message
-    assert "error" in (await opening(ada, "initialize", {"protocolVersion": 7})).message
+        assert (await opening(ada, method, {})).status == 400
+    assert "error" in (await opening(ada, params={"protocolVersion": 7})).message
     lost = Legacy(ada.session, ada.url, ada.headers, {**ada.extra, "Mcp-Session-Id": "0" * 32})
     assert (await lost.request("ping", {})).status == 404
-    await eventually(lambda: len(face._manager._server_instances) == 1, 2)
-    assert len(face._logs) == 1 and +face._open == {"ada": 1}
-    async with ada.session.delete(ada.url, headers={**JSON, **ada.headers, **ada.extra}) as response:
-        assert response.status == 200
+    assert list(face._logs) == [ada.extra["Mcp-Session-Id"]] and +face._open == {"ada": 1}
+    await delete(ada)
     await eventually(lambda: not face._logs and not +face._open, 2)
 
 
 async def test_an_agent_may_have_so_many_sessions_and_one_that_ended_makes_room(
     roomy: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.mcp_face.legacy._SESSIONS", 2, raising=True) if False else None
     clients = [roomy.legacy("ada") for _ in range(2)]
     for client in clients:
         await client.open()
@@ -144,9 +148,26 @@ async def test_an_agent_may_have_so_many_sessions_and_one_that_ended_makes_room(
         assert refused["code"] == REFUSED and "Too many open sessions" in refused["message"]
     assert len(face._logs) == 2
     await roomy.legacy("bob").open()
-    first = clients[0]
-    async with first.session.delete(first.url, headers={**JSON, **first.headers, **first.extra}) as response:
-        assert response.status == 200
+    await delete(clients[0])
     await eventually(lambda: face._open["ada"] == 1, 2)
     await roomy.legacy("ada").open()
-    print("INSTANCES", len(face._manager._server_instances), "LOGS", len(face._logs))
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_one_that_reads_hears_it_all(roomy: Inside) -> None:
+    audience, streams = roomy.gateway.audience, roomy.gateway.door.modern.listen.open
+    reading, asleep = roomy.modern("ada"), roomy.modern("bob")
+    heard: list[str] = []
+    ready, subscription = asyncio.Event(), {"notifications": {"toolsListChanged": True}}
+    stream = asyncio.create_task(reading.listen(heard, ready))
+    await asyncio.wait_for(ready.wait(), 5)
+    headers, body = asleep.message("subscriptions/listen", subscription, "x" * 100_000)
+    async with asleep.session.post(asleep.url, headers={**JSON, **headers}, data=body) as response:
+        await eventually(lambda: streams["bob"] == 1, 5)
+        told = 0
+        while streams["bob"] and told < 10_000:
+            for _ in range(BATCH):
+                audience.lists_changed("shop", frozenset({"tools"}), lambda agent: True)
+            told += BATCH
+            await eventually(lambda expected=1 + told: len(heard) == expected, 5)
+        assert streams["bob"] == 0 and streams["ada"] == 1 and told > 1024
+    await end([stream])

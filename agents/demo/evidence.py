@@ -25,7 +25,7 @@ def audit_log(shop: Shop) -> None:
     title(5, "What the audit log recorded")
     with closing(sqlite3.connect(f"file:{shop.folder / 'toolgate.db'}?mode=ro", uri=True)) as store:
         counts = dict(store.execute("select kind, count(*) from events group by kind"))
-        say(", ".join(f"{count} {kind} events" for kind, count in sorted(counts.items())) + ". ")
+        say(", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())) + ".")
         open_intents = store.execute(
             "select count(*) from events i where kind = 'intent' and not exists"
             " (select 1 from events o where o.kind = 'outcome' and o.call = i.call)"

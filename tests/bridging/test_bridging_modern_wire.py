@@ -116,6 +116,27 @@ async def test_ids_are_echoed_as_they_came(wire: Wire, identity: int | str) -> N
         assert answered["id"] == identity and type(answered["id"]) is type(identity)
 
 
+@pytest.mark.parametrize(("depth", "status"), [(64, 200), (65, 400), (5_000, 400)])
+async def test_a_message_may_be_nested_sixty_four_deep(wire: Wire, depth: int, status: int) -> None:
+    """A message, its params and their arguments are three levels; what is in them are the others."""
+    inner = "[" * (depth - 3) + "7" + "]" * (depth - 3)
+    body = json.dumps(request("tools/call", {**PAY, "arguments": {"amount": 1, "deep": "@"}})).replace('"@"', inner)
+    answered = await wire.send("POST", body.encode(), headers_of(CALL))
+    assert answered[0] == status
+    if status == 200:
+        assert text(answered[2]["result"]) == "Paid 1."
+    else:
+        assert answered[2]["error"]["code"] == -32700
+
+
+async def test_a_notification_nobody_knows_does_not_reach_the_client(wire: Wire) -> None:
+    meta = envelope(progressToken="p")
+    params = {"name": "mutter", "arguments": {"subscription": "l-1"}, "_meta": meta}
+    _, _, told = await wire.ask("tools/call", params, "l-1")
+    assert [message.get("method") for message in told] == ["notifications/progress", None]
+    assert text(told[-1]["result"]) == "Muttered."
+
+
 async def test_an_answer_is_json_until_there_is_more_to_say(wire: Wire) -> None:
     _, headers, _ = await wire.ask("tools/call", {"name": "report"})
     assert headers["Content-Type"] == "application/json"

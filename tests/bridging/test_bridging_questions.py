@@ -94,6 +94,22 @@ async def test_an_upstream_that_never_stops_asking_is_given_up(bench: Bench, era
         assert text(await call(client, "pay", {"amount": 1})) == "Paid 1."
 
 
+@each_era
+async def test_an_upstream_that_asks_for_nothing_is_sent_one_request_only(bench: Bench, era: Era, tag: str) -> None:
+    async with connected(bench.url("modern"), bench.headers("ada"), era, Answers()) as (client, heard):
+        refused = await call(client, "ask_nothing", {"tag": tag})
+        assert refusal(refused)["reason"] == "upstream_garbled" and heard.asked == []
+    assert len(bench.record("modern").events("ask_nothing", tag)) == 1
+
+
+async def test_a_question_cannot_carry_what_only_the_gateway_says(bench: Bench) -> None:
+    async with wired(bench.url("modern"), bench.headers("ada")) as wire:
+        _, _, asked = await wire.ask("tools/call", {"name": "ask_forged", "_meta": envelope({"roots": {}})})
+    assert asked["result"]["resultType"] == "input_required" and "q" in asked["result"]["inputRequests"]
+    assert asked["result"]["_meta"]["vendor.example/mine"] == 1
+    assert not [key for key in asked["result"]["_meta"] if key.startswith("toolgate/")]
+
+
 @pytest.mark.parametrize("upstream", ["legacy", "stdio"])
 async def test_a_client_that_is_asked_for_ever_can_leave(bench: Bench, upstream: str, tag: str) -> None:
     record, answers = bench.record(upstream), Answers(can=frozenset({"roots"}))

@@ -56,6 +56,16 @@ async def test_an_upstream_cannot_speak_as_the_gateway(bench: Bench, era: Era) -
     assert meta["vendor.example/mine"] == 1 and "toolgate/refusal" not in meta
 
 
+async def test_a_state_that_could_not_have_come_from_the_gateway_is_stale(bench: Bench, era: Era) -> None:
+    async with wired(bench.url("modern"), bench.headers("ada")) as wire:
+        session = await wire.initialize() if era == "legacy" else {}
+        for state in ("größe.s", "\u0000.s", "é", "."):
+            message = request("tools/call", {"name": "ask_forged", "requestState": state, "_meta": envelope()})
+            _, _, answered = await wire.send("POST", message, session or headers_of(message))
+            answered = answered[-1] if isinstance(answered, list) else answered
+            assert answered["error"]["code"] == -32602 and "requestState" in answered["error"]["message"], answered
+
+
 async def test_a_hidden_tool_and_one_that_is_not_there_get_the_same_answer(bench: Bench, era: Era, tag: str) -> None:
     async with connected(bench.url("modern"), bench.headers("ada"), era) as (client, _):
         answers = []

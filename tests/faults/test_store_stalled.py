@@ -6,9 +6,11 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from raw_client import eventually
+from sqlalchemy import event as happening
 from sqlalchemy import select
 
 from gateway.errors import Unrecorded
@@ -42,6 +44,37 @@ async def test_appends_behind_a_stuck_commit_fail_in_time_and_are_never_written(
         with pytest.raises(Unrecorded):
             await store.append(row("later"))
         assert time.monotonic() - begun < 0.1, "while nothing moves nobody waits"
+        released.set()
+        await eventually(lambda: store.failed is None, 5)
+        await store.append(row("after"))
+    finally:
+        released.set()
+        store.stop()
+    written = [(event.kind, event.call) for event in store.read(select(events).order_by(events.c.seq))]
+    assert written == [("intent", "taken"), ("gap", ""), ("intent", "after")]
+
+
+async def test_a_commit_that_takes_too_long_and_then_succeeds_leaves_a_gap_on_record(tmp_path: Path) -> None:
+    stuck, released = threading.Event(), threading.Event()
+
+    def hang(statement: str) -> None:
+        if statement == "COMMIT" and not released.is_set():
+            stuck.set()
+            released.wait(20)
+
+    def connected(connection: Any, _record: Any) -> None:
+        connection.set_trace_callback(hang)
+
+    store = Store(tmp_path / "toolgate.db")
+    store.engine.dispose()
+    happening.listen(store.engine, "connect", connected)
+    store.start()
+    try:
+        taken = store.append(row("taken"))
+        assert await asyncio.to_thread(stuck.wait, 5)
+        behind = store.append(row("behind"))
+        ended = await asyncio.gather(taken, behind, return_exceptions=True)
+        assert [type(end) for end in ended] == [Unrecorded, Unrecorded]
         released.set()
         await eventually(lambda: store.failed is None, 5)
         await store.append(row("after"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("evictions")  # one gateway for all of them
 POLICIES = {"clerk.toml": 'agent = "clerk"\ndescription = "Shops."\n[[allow]]\ntool = "shop/note"\n'}
 ENDED_WITHIN = 2.0
 """Seconds after which nothing goes on that a token that is void or over has begun."""
-LIFE = 1.5
+LIFE = 2.5
 """Seconds that a token of short life is good for: long enough to open everything with it."""
 
 
@@ -84,10 +84,10 @@ async def everything(place: Place, token: str, tag: str) -> AsyncIterator[UnderW
             await asyncio.gather(*streams, *calls, return_exceptions=True)
 
 
-async def ended(stream: object) -> None:
+async def ended(stream: Awaitable[None]) -> None:
     """Follow a stream to its end; one that is cut off has ended too."""
     with contextlib.suppress(aiohttp.ClientPayloadError):
-        await stream  # type: ignore[misc]
+        await stream
 
 
 async def hear(client: Legacy, opened: asyncio.Event) -> None:

@@ -32,9 +32,6 @@ log = logging.getLogger("toolgate.identity")
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID, _SECRET, _CHECKSUM = 10, 43, 6
 _LENGTH = len("tg_") + _ID + 1 + _SECRET + 1 + _CHECKSUM
-_LOOK_AGAIN = 0.02
-"""Seconds: how often at most an unknown id makes us look whether another process created it."""
-
 _KEY_FILE = "secret.key"
 
 
@@ -87,7 +84,6 @@ class Tokens:
         self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._version: int | None = None
         self._counted: tuple[int, ...] | None = None
-        self._looked = 0.0
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
 
@@ -124,7 +120,7 @@ class Tokens:
             raise _unauthenticated()
         digest = self._digest(token)
         identity = token[3:13]
-        known = self._known.get(identity) or self._look_again(identity, now)
+        known = self._known.get(identity) or self._look_up(identity)
         if not hmac.compare_digest(digest, known.digest) or known.expires <= now:
             raise _unauthenticated()
         if known.principal.agent not in self.agents:
@@ -146,29 +142,29 @@ class Tokens:
             version = self._connection.execute(text("PRAGMA data_version")).scalar_one()
             if version == self._version:
                 return False
-            self._version = version
             counted = tuple(self._connection.execute(_COUNTED).one())
             if counted == self._counted:
+                self._version = version
                 return False
             rows = self._connection.execute(_VALID).all()
         except SQLAlchemyError as error:
             log.error("tokens cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._counted = counted
+        self._version, self._counted = version, counted
         self._known = {row.id: _known(row) for row in rows}
         return True
 
-    def _look_again(self, identity: str, now: float) -> _Known:
-        if not 0 <= now - self._looked < _LOOK_AGAIN:
-            self._looked = now
-            try:
-                row = self._connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
-            except SQLAlchemyError as error:
-                log.error("a token cannot be looked up (%s)", type(error).__name__)
-                return _NOBODY
-            if row is not None:
-                self._known[identity] = _known(row)
-        return self._known.get(identity, _NOBODY)
+    def _look_up(self, identity: str) -> _Known:
+        """A token this process has not heard of yet: another one may have made it just now."""
+        try:
+            row = self._connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
+        except SQLAlchemyError as error:
+            log.error("a token cannot be looked up (%s)", type(error).__name__)
+            return _NOBODY
+        if row is None:
+            return _NOBODY
+        self._known[identity] = _known(row)
+        return self._known[identity]
 
     def _digest(self, token: str) -> bytes:
         mac = self._keyed.copy()

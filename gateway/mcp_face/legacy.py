@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import anyio
@@ -18,16 +17,15 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext as SdkNext
 from mcp.server.context import HandlerResult
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.shared.message import ServerMessageMetadata
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.types import Receive, Scope, Send
 
-from gateway.call import STREAM_CLOSED, Principal, Result
+from gateway.call import Principal, Result
 from gateway.catalog import Catalog
-from gateway.errors import Unbridgeable, Unrecorded
+from gateway.errors import Unrecorded
 from gateway.mcp_face.audience import LIST_CHANGED, MAX_URIS, Audience, Listener
 from gateway.mcp_face.capabilities import capabilities, instructions
-from gateway.mcp_face.exchange import rank
+from gateway.mcp_face.http import respond
+from gateway.mcp_face.legacy_peer import LegacyPeer, Message
 from gateway.mcp_face.relay import Relay, Request
 from gateway.mcp_face.replay import RETRY_MS, Replay, SessionLog, current
 from gateway.mcp_face.wire import (
@@ -49,47 +47,6 @@ _SESSION = b"mcp-session-id"
 _SESSIONS = 256
 """Sessions one agent may have open at once on one face."""
 _MODERN_ONLY = frozenset({"server/discover", "subscriptions/listen"})
-
-
-class Message(BaseModel):
-    """A request or notification to the client, as it is: the SDK's models would drop unknown fields."""
-
-    method: str
-    params: dict[str, Any]
-
-
-class Anything(BaseModel):
-    """A client's answer, as it is."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-@dataclass(frozen=True, slots=True)
-class LegacyPeer:
-    """The client of one legacy request: notified and asked on that request's own stream."""
-
-    context: ServerRequestContext[Any, Any]
-    level: int
-    patience: float
-
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
-        if method == "notifications/message" and (rank(params.get("level")) or 0) < self.level:
-            return
-        if method == STREAM_CLOSED:
-            if self.context.close_sse_stream is not None:
-                await self.context.close_sse_stream()
-            return
-        session: Any = self.context.session
-        await session.send_notification(Message(method=method, params=params), self.context.request_id)
-
-    async def ask(self, method: str, params: dict[str, Any]) -> Result:
-        session: Any = self.context.session
-        about = ServerMessageMetadata(related_request_id=self.context.request_id)
-        try:
-            answer = await session.send_request(Message(method=method, params=params), Anything, self.patience, about)
-        except (MCPError, ValidationError):
-            raise Unbridgeable(f"The client gave no proper answer when the tool asked for {method}.") from None
-        return dict(answer.model_dump(by_alias=True, mode="json"))
 
 
 class Legacy:
@@ -118,7 +75,7 @@ class Legacy:
             server, Replay(), retry_interval=RETRY_MS, max_request_body_size=max_body
         )
         self._logs: dict[str, SessionLog] = {}
-        self._open: Counter[str] = Counter()
+        self._sessions: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,12 +86,41 @@ class Legacy:
         # The SDK binds a session to its user: another token gets "Session not found".
         token = AccessToken(token="", client_id=principal.agent, scopes=[], subject=principal.token)
         known = {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}
-        session = next((value for name, value in scope["headers"] if name == _SESSION), b"").decode("latin-1")
-        current.set(self._logs.get(session) or SessionLog())
+        session = _session_of(scope["headers"])
+        if session:
+            current.set(self._logs.get(session) or SessionLog())
+            await self._hand_over(known, receive, send)
+        else:
+            await self._open(known, receive, send, principal.agent)
 
-        answered = False
+    async def _open(self, scope: Scope, receive: Receive, send: Send, agent: str) -> None:
+        """Let a client open a session, within bounds. The SDK keeps one whose `initialize` was refused: we do not."""
+        try:
+            self._relay.admit(agent)
+        except RpcError as error:
+            return await respond(send, 429, _plain_error(error))
+        if self._sessions[agent] >= _SESSIONS:
+            text = f"Too many open sessions: {agent} may have {_SESSIONS}. Close one first."
+            return await respond(send, 503, _plain_error(RpcError(REFUSED, text)))
+        current.set(SessionLog())
+        opened = ""
 
         async def watch(message: MutableMapping[str, Any]) -> None:
+            nonlocal opened
+            if message["type"] == "http.response.start":
+                opened = _session_of(message["headers"])
+            await send(message)
+
+        await self._hand_over(scope, receive, watch)
+        transport = self._manager._server_instances.get(opened)
+        if transport is not None and opened not in self._logs:
+            await self._manager._discard_session(opened, transport)
+        return None
+
+    async def _hand_over(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def once(message: MutableMapping[str, Any]) -> None:
             nonlocal answered
             if answered:
                 return  # the SDK answers once more when the session ends while its request is under way
@@ -143,7 +129,7 @@ class Legacy:
 
         # A message that comes while its session ends is answered 202 and then finds nobody.
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            await self._manager.handle_request(known, receive, watch)
+            await self._manager.handle_request(scope, receive, once)
 
     async def _answer(self, ctx: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
         context = ctx
@@ -152,7 +138,7 @@ class Legacy:
         assert context.request is not None
         principal: Principal = context.request.scope[_PRINCIPAL]
         if context.method == "initialize":
-            return await self._initialize(context, call_next, principal.agent)
+            return await self._initialize(context, call_next)
         connection = context.session._connection
         if not connection.initialize_accepted and context.method != "ping":
             raise MCPError(code=INVALID_PARAMS, message="Send initialize first.")
@@ -173,15 +159,7 @@ class Legacy:
             log.exception("a request failed inside the gateway")
             raise MCPError(code=INTERNAL_ERROR, message="The gateway itself failed to answer this request.") from None
 
-    async def _initialize(
-        self, context: ServerRequestContext[Any, Any], call_next: SdkNext, agent: str
-    ) -> HandlerResult:
-        try:
-            self._relay.admit(agent)
-        except RpcError as error:
-            raise _sdk_error(error) from None
-        if self._open[agent] >= _SESSIONS:
-            raise MCPError(code=REFUSED, message=f"Too many open sessions: {agent} may have {_SESSIONS}.")
+    async def _initialize(self, context: ServerRequestContext[Any, Any], call_next: SdkNext) -> HandlerResult:
         result = await call_next(context)
         if not isinstance(result, dict):
             return result
@@ -234,8 +212,8 @@ class Legacy:
         connection.state["listener"] = listener
         self._audience.join(listener, deliver)
         self._logs[connection.session_id] = current.get()
-        self._open[principal.agent] += 1
-        connection.exit_stack.callback(self._open.subtract, [principal.agent])
+        self._sessions[principal.agent] += 1
+        connection.exit_stack.callback(self._sessions.subtract, [principal.agent])
         connection.exit_stack.callback(self._audience.leave, listener)
         connection.exit_stack.callback(send.close)
         connection.exit_stack.callback(self._logs.pop, connection.session_id, None)
@@ -283,3 +261,11 @@ def _set_level(context: ServerRequestContext[Any, Any]) -> Result:
 
 def _sdk_error(error: RpcError) -> MCPError:
     return MCPError(code=error.code, message=error.message, data=error.data)
+
+
+def _session_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    return next((value for name, value in headers if name.lower() == _SESSION), b"").decode("latin-1")
+
+
+def _plain_error(error: RpcError) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error.body()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,3 +139,21 @@ def test_a_principal_is_not_valid_beyond_its_tokens_expiry(tokens: Tokens, clock
     assert tokens.valid(principal)
     clock.now = NOW + 10
     assert not tokens.valid(principal)
+
+
+def test_a_look_that_failed_is_taken_again(tokens: Tokens, elsewhere: Tokens) -> None:
+    _, row = tokens.create("payment", expires=None, now=NOW)
+    tokens.refresh_if_changed()
+    assert elsewhere.revoke(row.id)
+    driver = tokens._connection.connection.driver_connection
+    assert driver is not None
+
+    def deny(action: int, table: str | None, *rest: object) -> int:
+        unreadable = action == sqlite3.SQLITE_READ and table == "tokens"
+        return sqlite3.SQLITE_DENY if unreadable else sqlite3.SQLITE_OK
+
+    driver.set_authorizer(deny)
+    assert not tokens.refresh_if_changed()
+    driver.set_authorizer(None)
+    assert tokens.refresh_if_changed()
+    assert not tokens.valid(Principal("payment", row.id))

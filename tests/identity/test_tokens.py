@@ -197,18 +197,11 @@ def test_a_token_made_by_another_process_is_known_at_its_first_use(tokens: Token
     assert tokens.verify(token, NOW).agent == "support"
 
 
-def test_unknown_ids_make_it_look_fifty_times_a_second_at_most(tokens: Tokens, store: Store) -> None:
-    unknown = with_checksum(tokens, f"tg_{'0' * 10}_{'0' * 43}")
-    assert refusal(tokens, unknown, NOW)
-    token = in_another_process(store, f"print(tokens.create('support', expires=None, now={NOW})[0])")
-    assert refusal(tokens, token, NOW + 0.019)
-    assert tokens.verify(token, NOW + 0.021).agent == "support"
-
-
-def test_a_clock_set_back_does_not_stop_it_from_looking(tokens: Tokens, store: Store) -> None:
-    assert refusal(tokens, with_checksum(tokens, f"tg_{'0' * 10}_{'0' * 43}"), NOW)
-    token = in_another_process(store, f"print(tokens.create('support', expires=None, now={NOW})[0])")
-    assert tokens.verify(token, NOW - 3600).agent == "support"
+def test_a_token_made_by_another_process_is_found_at_once(tokens: Tokens, store: Store) -> None:
+    for _ in range(3):
+        assert refusal(tokens, with_checksum(tokens, f"tg_{'0' * 10}_{'0' * 43}"), NOW)
+        token = in_another_process(store, f"print(tokens.create('support', expires=None, now={NOW})[0])")
+        assert tokens.verify(token, NOW).agent == "support"
 
 
 def test_what_is_known_stays_in_force_while_the_store_cannot_be_read(

@@ -130,9 +130,9 @@ async def test_what_opens_no_session_leaves_no_log_behind(roomy: Inside) -> None
     assert "error" in (await opening(ada, params={"protocolVersion": 7})).message
     lost = Legacy(ada.session, ada.url, ada.headers, {**ada.extra, "Mcp-Session-Id": "0" * 32})
     assert (await lost.request("ping", {})).status == 404
-    assert list(face._logs) == [ada.extra["Mcp-Session-Id"]] and +face._open == {"ada": 1}
+    assert list(face._logs) == [ada.extra["Mcp-Session-Id"]] and +face._sessions == {"ada": 1}
     await delete(ada)
-    await eventually(lambda: not face._logs and not +face._open, 2)
+    await eventually(lambda: not face._logs and not +face._sessions, 2)
 
 
 async def test_an_agent_may_have_so_many_sessions_and_one_that_ended_makes_room(
@@ -149,7 +149,7 @@ async def test_an_agent_may_have_so_many_sessions_and_one_that_ended_makes_room(
     assert len(face._logs) == 2
     await roomy.legacy("bob").open()
     await delete(clients[0])
-    await eventually(lambda: face._open["ada"] == 1, 2)
+    await eventually(lambda: face._sessions["ada"] == 1, 2)
     await roomy.legacy("ada").open()
 
 
@@ -161,7 +161,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_one_that_reads_hears_i
     stream = asyncio.create_task(reading.listen(heard, ready))
     await asyncio.wait_for(ready.wait(), 5)
     headers, body = asleep.message("subscriptions/listen", subscription, "x" * 100_000)
-    async with asleep.session.post(asleep.url, headers={**JSON, **headers}, data=body) as response:
+    async with asleep.session.post(asleep.url, headers={**JSON, **headers}, data=body):  # and never reads
         await eventually(lambda: streams["bob"] == 1, 5)
         told = 0
         while streams["bob"] and told < 10_000:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("evictions")  # one gateway for all of them
 POLICIES = {"clerk.toml": 'agent = "clerk"\ndescription = "Shops."\n[[allow]]\ntool = "shop/note"\n'}
 ENDED_WITHIN = 2.0
 """Seconds after which nothing goes on that a token that is void or over has begun."""
-LIFE = 2.5
+LIFE = 2.0
 """Seconds that a token of short life is good for: long enough to open everything with it."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.audit import Audit
-from gateway.call import Call, CallNext, Control, Result
+from gateway.call import CallNext, Control
 from gateway.config import Config
 from gateway.controls.audit import RecordRefusals
 from gateway.controls.authorize import Authorize
@@ -80,12 +81,5 @@ def chain(controls: Sequence[Control], send: CallNext) -> CallNext:
     """Nest the controls around `send`, the first outermost."""
     call_next = send
     for control in reversed(controls):
-        call_next = _wrap(control, call_next)
+        call_next = partial(control, call_next=call_next)
     return call_next
-
-
-def _wrap(control: Control, call_next: CallNext) -> CallNext:
-    async def step(call: Call) -> Result:
-        return await control(call, call_next)
-
-    return step

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from starlette.types import Receive, Scope, Send
 
@@ -19,20 +18,18 @@ class ClientGone(Exception):
     """The client left before its request was whole."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Headers:
     """Request headers: `pairs` as they came (names lower case, values trimmed), `folded` by name."""
 
     pairs: list[tuple[str, str]]
+    folded: dict[str, str]
 
     @classmethod
     def of(cls, scope: Scope) -> Headers:
         # httptools keeps blanks at the end of a value; HTTP says they are not part of it (RFC 9110, 5.5).
-        return cls([(name.decode("latin-1"), value.decode("latin-1").strip(" \t")) for name, value in scope["headers"]])
-
-    @cached_property
-    def folded(self) -> dict[str, str]:
-        return dict(self.pairs)
+        pairs = [(name.decode("latin-1"), value.decode("latin-1").strip(" \t")) for name, value in scope["headers"]]
+        return cls(pairs, dict(pairs))
 
     def get(self, name: str) -> str:
         return self.folded.get(name, "")

@@ -155,7 +155,8 @@ class Modern:
             raise RpcError(INVALID_REQUEST, _NOT_ONE_MESSAGE)
         if not isinstance(message.get("params", {}), dict):
             raise RpcError(INVALID_REQUEST, "params must be an object")
-        duplicated = find_duplicated_routing_header(headers.pairs)
+        repeated = len(headers.folded) != len(headers.pairs)
+        duplicated = find_duplicated_routing_header(headers.pairs) if repeated else None
         if duplicated is not None:
             raise RpcError(HEADER_MISMATCH, f"{duplicated} header appears more than once")
         verdict = classify_inbound_request(message, headers=headers.folded)

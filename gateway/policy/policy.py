@@ -72,6 +72,7 @@ class Policy:
     digest: str
     warnings: tuple[Problem, ...] = ()
     _matches: dict[_Key, _Match] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _reached: dict[tuple[str, str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def agents(self) -> frozenset[str]:
@@ -83,9 +84,13 @@ class Policy:
         return list(grant.rules) if grant else []
 
     def reaches(self, agent: str, server: str) -> bool:
-        """Whether some allow rule of `agent` names anything on `server`."""
-        grant = self.grants.get(agent)
-        return grant is not None and any(rule.effect == "allow" and seg(server, rule.server) for rule in grant.rules)
+        """Whether some allow rule of `agent` names anything on `server`, a configured one."""
+        known = self._reached.get((agent, server))
+        if known is None:
+            rules = self.grants[agent].rules if agent in self.grants else ()
+            known = any(rule.effect == "allow" and seg(server, rule.server) for rule in rules)
+            self._reached[agent, server] = known
+        return known
 
     def decide(
         self, agent: str, server: str, name: str, action: Action, arguments: Mapping[str, Any] | None = None

@@ -1,6 +1,6 @@
 """The legacy side of every face, begun when its first client comes.
 
-The SDK's server is a fifth of the gateway's memory and half of its start-up time: a gateway whose clients are
+The SDK's server is a fifth of the gateway's memory and start-up time: a gateway whose clients are
 all modern never loads it.
 """
 

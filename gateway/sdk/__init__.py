@@ -1,7 +1,7 @@
 """Two pure modules of the MCP SDK, without the SDK around them: `gateway.sdk.inbound`, `gateway.sdk.uri_template`.
 
 Importing `mcp.shared.anything` runs `mcp/__init__`, which imports the SDK's whole client and server: a fifth of
-the gateway's memory and half of its start-up time, for protocol helpers that need none of it. What does need it
+the gateway's memory and start-up time, for protocol helpers that need none of it. What does need it
 (the legacy era) imports it when it is first used. The stubs beside this file say what type checkers see.
 """
 

@@ -19,7 +19,6 @@ from gateway.mcp_face.wire import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     PROTOCOL_VERSION_KEY,
-    REFUSED,
     RESOURCE_NOT_FOUND,
     SERVER_INFO,
     SERVER_INFO_KEY,
@@ -28,6 +27,7 @@ from gateway.mcp_face.wire import (
     plain_tool,
     refusal_error,
     refusal_result,
+    throttled_error,
 )
 
 log = logging.getLogger("toolgate.face")
@@ -85,8 +85,7 @@ class Relay:
         try:
             self.throttle(agent)
         except Throttled as refused:
-            told = {"reason": refused.reason, "retry_after": refused.retry_after}
-            raise RpcError(REFUSED, str(refused), told) from None
+            raise throttled_error(refused) from None
 
     async def _list(self, request: Request) -> Result:
         kind = _LISTS[request.method]

@@ -61,7 +61,7 @@ class Gateway:
             raise ConfigError(problems)
         self.metrics = Metrics(config.servers)
         secret = secret_key(config.state_dir)
-        self.store = Store(config.database, self.metrics.committed)
+        self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
         self.audit = Audit(self.store, _derive(secret, "audit"))
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents

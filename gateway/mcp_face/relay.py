@@ -19,6 +19,7 @@ from gateway.mcp_face.wire import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     PROTOCOL_VERSION_KEY,
+    REFUSED,
     RESOURCE_NOT_FOUND,
     SERVER_INFO,
     SERVER_INFO_KEY,
@@ -27,7 +28,6 @@ from gateway.mcp_face.wire import (
     plain_tool,
     refusal_error,
     refusal_result,
-    throttled_error,
 )
 
 log = logging.getLogger("toolgate.face")
@@ -85,7 +85,8 @@ class Relay:
         try:
             self.throttle(agent)
         except Throttled as refused:
-            raise throttled_error(refused) from None
+            told = {"reason": refused.reason, "retry_after": refused.retry_after}
+            raise RpcError(REFUSED, str(refused), told) from None
 
     async def _list(self, request: Request) -> Result:
         kind = _LISTS[request.method]

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from gateway.call import Call, Era, Result
-from gateway.errors import Refused, StaleState, Throttled, Unrecorded, UpstreamError
+from gateway.errors import Refused, StaleState, Unrecorded, UpstreamError
 from gateway.sdk.inbound import ERROR_CODE_HTTP_STATUS
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -26,6 +26,7 @@ INTERNAL_ERROR = -32603
 PARSE_ERROR = -32700
 RESOURCE_NOT_FOUND = -32002
 HEADER_MISMATCH = -32020
+URL_ELICITATION_REQUIRED = -32042
 REFUSED = 52001
 """Our own code, outside the range the protocol reserves, for refusals of requests that are not tool calls."""
 
@@ -66,7 +67,7 @@ def refusal_result(call: Call, refused: Refused) -> Result:
             else f"{call.server} failed to run {call.name} and gave no usable reason. It may or may not have taken "
             "effect: look before you repeat it, or go on without it."
         )
-    return {"content": [{"type": "text", "text": text}], "isError": True, "_meta": {REFUSAL_KEY: _told(refused, call)}}
+    return {"content": [{"type": "text", "text": text}], "isError": True, "_meta": {REFUSAL_KEY: _told(call, refused)}}
 
 
 def refusal_error(call: Call, refused: Refused) -> RpcError:
@@ -82,19 +83,12 @@ def refusal_error(call: Call, refused: Refused) -> RpcError:
         legacy_resource = call.action == "read" and call.era == "legacy"
         code = RESOURCE_NOT_FOUND if legacy_resource else INVALID_PARAMS
         return RpcError(code, str(refused), {"uri": call.tool} if call.action == "read" else None)
-    return RpcError(REFUSED, str(refused), _told(refused, call))
+    return RpcError(REFUSED, str(refused), _told(call, refused))
 
 
-def throttled_error(refused: Throttled) -> RpcError:
-    """A refused request that is no call at all."""
-    return RpcError(REFUSED, str(refused), _told(refused))
-
-
-def _told(refused: Refused, call: Call | None = None) -> dict[str, Any]:
+def _told(call: Call, refused: Refused) -> dict[str, Any]:
     """What a program may want to know of a refusal; `retry_after` is in seconds and never 0."""
-    told: dict[str, Any] = {"reason": refused.reason}
-    if call is not None:
-        told["call"] = call.id
+    told: dict[str, Any] = {"reason": refused.reason, "call": call.id}
     if refused.retry_after is not None:
         told["retry_after"] = max(round(refused.retry_after, 3), 0.001)
     return told

@@ -16,6 +16,11 @@ from agents.scripted import Script
 from agents.scripted.server import KEY, serve
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[FakeGateway]:
     with running(FakeGateway()) as gateway:

@@ -37,6 +37,11 @@ class Seen:
     answers: dict[str, dict[str, Any]]
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="module")
 def peers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Peer]:
     made = {make.__name__: make(tmp_path_factory.mktemp(make.__name__)) for make in PEERS}

@@ -16,6 +16,11 @@ Connect = Callable[[Server], AbstractAsyncContextManager[Call]]
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
 def databases(tmp_path: Path) -> Iterator[Callable[[Server], Database]]:
     opened: dict[str, Database] = {}
 

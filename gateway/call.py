@@ -15,6 +15,15 @@ Era = Literal["legacy", "modern"]
 Action = Literal["call", "read", "get"]
 """What policy decides on: calling a tool, reading a resource, getting a prompt."""
 
+Signals = Literal["note", "refuse"]
+"""What to do about a text argument that looks like SQL, shell or markup: write it down, or refuse the call."""
+
+Content = Literal["trusted", "untrusted"]
+"""Whether what a tool answers may speak to the model. Untrusted text is wrapped, so that it is told apart."""
+
+ArgumentRule = Callable[[Any], Any]
+"""Checks one argument by its declared kind: the value to send on, or ValueError with a reason for the model."""
+
 Result = dict[str, Any]
 """An MCP result as it stands on the wire. Dicts, not models: unknown fields must pass untouched."""
 
@@ -45,10 +54,12 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: the agent a token was issued to, and that token's id. Comes from the token alone."""
+    """Who calls: the agent a token was issued to, that token's id, and its claims. Comes from the token alone."""
 
     agent: str
     token: str
+    claims: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the operator wrote into the token, by name: strings, numbers and booleans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,8 @@ class Facts:
     idempotent: bool = False
     timeout: float | None = None
     secrets: frozenset[str] = frozenset()
+    signals: Signals = "note"
+    content: Content = "trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,8 @@ class Tool:
     """Returns None when the arguments fit the input schema, else one line that says what does not."""
     mirrored: bool = False
     """Whether the schema has arguments mirrored in `Mcp-Param-*` headers."""
+    rules: Mapping[str, ArgumentRule] = field(default_factory=dict)
+    """How arguments of a declared kind are checked, by name; the others are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,10 @@ class Permit:
 
     rule: str
     policy: str
+    bind: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that the gateway fills in, by name."""
+    shadow: str | None = None
+    """The rule in shadow that would have decided otherwise, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,8 @@ class Call:
     """`inputResponses` and `requestState` of a call that continues (modern era)."""
     definition: Tool | None = None
     permit: Permit | None = None
+    signals: tuple[str, ...] = ()
+    """What the arguments look like, for the log and the metrics."""
     credential: Credential | None = None
     timer: asyncio.Timeout | None = None
     """The running deadline, so that a control below can tell a time-out from a client that left."""

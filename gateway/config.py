@@ -1,6 +1,7 @@
 """`gateway.toml` as one frozen model, checked whole: every problem is found and told at once.
 
-The models say what shape a value has; `gateway.config_checks` says how values must agree with each other.
+The models (those of single tools in `gateway.facts`) say what shape a value has; `gateway.config_checks` says
+how values must agree with each other.
 No value of the file appears in a problem: it may have come from a secret.
 """
 
@@ -9,48 +10,19 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, LiteralString, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    StrictBool,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationError, model_validator
 
 from gateway.call import Facts
 from gateway.config_checks import check_relations, nearest, translate
 from gateway.errors import ConfigError, Problem
+from gateway.facts import Number, Section, ToolFacts, no_bool, wrong
 from gateway.interpolate import Interpolation, dotted
 
-
-def _wrong(message: LiteralString, fix: str) -> PydanticCustomError:
-    return PydanticCustomError("toolgate", message, {"fix": fix})
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise _wrong("must be a number, not true or false", "write a number")
-    return value
-
-
-Number = Annotated[PositiveFloat, BeforeValidator(_no_bool)]
-Count = Annotated[PositiveInt, BeforeValidator(_no_bool)]
-Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_no_bool)]
-Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_bool)]
-
-
-class Section(BaseModel):
-    """A table of the file: immutable, no unknown keys, no value in an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+Count = Annotated[PositiveInt, BeforeValidator(no_bool)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(no_bool)]
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
 
 class GatewaySection(Section):
@@ -85,7 +57,7 @@ class BreakerSettings(Section):
     @model_validator(mode="after")
     def _can_open(self) -> Self:
         if self.failures > self.window:
-            raise _wrong("would never open: failures is more than window", "lower failures or raise window")
+            raise wrong("would never open: failures is more than window", "lower failures or raise window")
         return self
 
 
@@ -100,33 +72,8 @@ class RetrySettings(Section):
     @model_validator(mode="after")
     def _cap_above_base(self) -> Self:
         if self.cap < self.base:
-            raise _wrong("has a cap below its base", "raise cap or lower base")
+            raise wrong("has a cap below its base", "raise cap or lower base")
         return self
-
-
-class Compensate(Section):
-    """The tool of the same server that undoes a call, and its arguments.
-
-    A value of `with_` is a literal, or a path `$.arguments.NAME` or `$.result.NAME` into the call undone.
-    """
-
-    tool: str
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-
-
-class Argument(Section):
-    """What an argument is. `secret` is never stored or logged in clear."""
-
-    kind: Literal["text", "secret"] = "text"
-
-
-class ToolFacts(Section):
-    """What the operator says about one tool. `timeout` is in seconds."""
-
-    idempotent: StrictBool = False
-    timeout: Number | None = None
-    compensate: Compensate | None = None
-    arguments: dict[str, Argument] = Field(default_factory=dict)
 
 
 class Server(Section):
@@ -152,10 +99,7 @@ class Server(Section):
     def facts(self, tool: str) -> Facts:
         """What is declared about `tool`; one that is not mentioned is not idempotent and has no secrets."""
         declared = self.tools.get(tool)
-        if declared is None:
-            return Facts()
-        secrets = frozenset(name for name, value in declared.arguments.items() if value.kind == "secret")
-        return Facts(declared.idempotent, declared.timeout, secrets)
+        return Facts() if declared is None else declared.facts()
 
     def __repr__(self) -> str:
         return f"Server({self.name!r})"

@@ -144,7 +144,7 @@ class PageReader:
         server, _, name = table[kind].partition("/")
         stem = f"{self._stem}.toml" if self.kind == "agent" else f"roles/{self._stem}.toml"
         subject = self._stem if self.kind == "agent" else role_subject(self._stem)
-        return Rule(f"{stem}:{key}", subject, effect, ACTIONS[kind], server, name, table.get("where"))
+        return Rule(f"{stem}:{key}", subject, effect, ACTIONS[kind], server, name, table.get("where"), place=place)
 
     def _check_where(self, where: object, kind: str, effect: Effect, key: str, place: str) -> None:
         if kind != "tool":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Action = Literal["call", "read", "get"]
@@ -21,7 +21,9 @@ GLOB_LIKE = re.compile(r"[?\[\]{}]")
 class Rule:
     """What `subject` (an agent, or `role:<name>`) may or may not do. `server` and `name` may end in one `*`.
 
-    `where` maps argument names to JSON Schemas, None when the rule holds for any arguments.
+    `where` maps argument names to JSON Schemas, None when the rule holds for any arguments. `bind` maps
+    argument names to what the gateway fills in: `"claims.NAME"`, or `{"const": value}`. `shadow`: decided and
+    logged, not enforced. `gate`, `limit` and `budget` are as written, None when absent. `place` is file and line.
     """
 
     id: str
@@ -31,6 +33,12 @@ class Rule:
     server: str
     name: str
     where: Mapping[str, Any] | None = None
+    bind: Mapping[str, Any] | None = None
+    shadow: bool = False
+    gate: Mapping[str, Any] | None = None
+    limit: tuple[str, ...] | None = None
+    budget: tuple[Mapping[str, Any], ...] | None = None
+    place: str = field(default="", compare=False)
 
     def matches(self, server: str, name: str, action: str) -> bool:
         """Whether the rule speaks of this object and action, conditions aside."""

@@ -94,7 +94,7 @@ URL = 'url = "http://127.0.0.1:9101/mcp"\n'
         (
             server(URL + 'tools.t.arguments.a.kind = "secrt"'),
             "servers.shop.tools.t.arguments.a.kind",
-            "must be one of 'text' or 'secret'",
+            "must be one of 'text', 'name', 'sql'",
         ),
         (server(URL + "tools.t.compensate = {}"), "servers.shop.tools.t.compensate.tool", "is missing"),
         (

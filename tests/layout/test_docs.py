@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import errors, order
-from gateway.config import Config, Server, ToolFacts
+from gateway.config import Config, Server
+from gateway.facts import Argument, ToolFacts
 from gateway.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,8 @@ def settings() -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             names += [f"`{section}.{name}`" for name in fields(field.annotation)]
     names += [f"`servers.NAME.{name}`" for name in fields(Server, frozenset({"name"}))]
-    return names + [f"`servers.NAME.tools.TOOL.{name}`" for name in fields(ToolFacts)]
+    names += [f"`servers.NAME.tools.TOOL.{name}`" for name in fields(ToolFacts)]
+    return names + [f"`arguments.ARG.{name}`" for name in fields(Argument)]
 
 
 def refusals(kind: type[errors.Refused] = errors.Refused) -> list[str]:

@@ -14,7 +14,7 @@ PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
     ("errors", "call"),
-    ("config", "config_checks", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
+    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
     ("identity", "policy", "catalog", "credentials", "audit"),
     ("controls",),
     ("upstream", "order"),

@@ -6,6 +6,8 @@
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | gap     | once events can be written again          | what kept them from it, and since when      |
+| policy  | before a policy comes into force          | its digest, that of the one before          |
+| pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 """
@@ -25,7 +27,7 @@ from sqlalchemy import exists, func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
-from gateway.store import Store, events
+from gateway.store import EventRow, Store, events
 
 Outcome = Literal["ok", "tool_error", "input_required", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
@@ -72,6 +74,10 @@ class Audit:
         }
         return self._append("refusal", call, refused.reason, data)
 
+    def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
+        """`previous` is None at the start."""
+        return self.store.append(about_gateway(self.clock(), "policy", {"digest": digest, "previous": previous}))
+
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
         others = events.alias()
@@ -103,6 +109,11 @@ class Audit:
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:
+    """An event that belongs to no call."""
+    return (at, kind, "", "", server, tool, None, None, orjson.dumps(data).decode())
 
 
 def _digest(result: Result) -> str | None:

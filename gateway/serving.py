@@ -91,6 +91,7 @@ def serve(config: Config) -> int:
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE,
             )
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
             await Server(settings).serve(sockets=[listener])
 

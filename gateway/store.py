@@ -88,6 +88,24 @@ tokens = Table(
 )
 """`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch."""
 
+pins = Table(
+    "pins",
+    metadata,
+    Column("server", String(32), primary_key=True),
+    Column("tool", String(128), primary_key=True),
+    Column("digest", String(64)),
+    Column("definition", Text),
+    Column("offered_digest", String(64)),
+    Column("offered", Text),
+    Column("why", String(256)),
+    Column("at", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+"""A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
+
+`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+"""
+
 
 @dataclass(slots=True, eq=False)
 class _Batch:

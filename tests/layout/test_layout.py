@@ -14,12 +14,15 @@ PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
     ("errors", "call"),
-    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
-    ("identity", "policy", "catalog", "credentials", "audit", "rules"),
+    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict", "aside"),
+    ("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
     ("controls",),
     ("upstream", "order"),
     ("mcp_face", "bridge"),
-    ("app", "serving", "cli", "__main__", "__init__"),
+    (
+        *("app", "serving", "cli", "__main__", "__init__"),
+        *("registration", "candidate", "reload", "unknown_names"),
+    ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

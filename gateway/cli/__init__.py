@@ -74,6 +74,18 @@ def parser() -> argparse.ArgumentParser:
     deeds.add_parser("list", parents=[common, json], help="list tokens; never the tokens themselves")
     revoke = deeds.add_parser("revoke", parents=[common], help="make a token void, for good")
     revoke.add_argument("id", metavar="ID", help="as shown by: toolgate token list")
+
+    pins = verbs.add_parser("pins", help="show, compare and accept the definitions of tools")
+    deeds = pins.add_subparsers(dest="deed", required=True, metavar="show|diff|accept")
+    show = deeds.add_parser("show", parents=[common, json], help="list every tool's pin and what is withheld")
+    show.add_argument("server", nargs="?", metavar="SERVER", help="its tools only")
+    diff = deeds.add_parser("diff", parents=[common], help="compare what is withheld with what was accepted")
+    diff.add_argument("tool", nargs="?", metavar="SERVER/TOOL", help="this tool only")
+    accept = deeds.add_parser("accept", parents=[common], help="offer tools as they are now")
+    which = accept.add_mutually_exclusive_group(required=True)
+    which.add_argument("tool", nargs="?", metavar="SERVER/TOOL", help="a tool, or SERVER for all of its tools")
+    which.add_argument("--all", action="store_true", help="everything that is withheld")
+    accept.add_argument("--digest", metavar="START", help="only the definition whose digest starts so")
     return root
 
 

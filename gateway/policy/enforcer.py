@@ -21,6 +21,11 @@ MODEL = {
 }
 """The model as Casbin parses it (`r.sub` becomes `r_sub`). Another one may fail open, so it does not load."""
 
+_LOCK = Lock()
+"""Casbin writes to its function map and role graph while it enforces, and parses its matcher. CPython 3.11 counts the
+depth of what it parses for all threads together, so that two that parse at once may end in a SystemError.
+"""
+
 _SECTIONS: dict[str, str] = casbin.model.Model.section_name_map
 
 
@@ -48,7 +53,6 @@ class Enforcer:
 
     def __init__(self, model: str, agent: str, roles: Iterable[str], rules: Iterable[Rule]) -> None:
         self._agent = agent
-        self._lock = Lock()  # Casbin writes to its function map and role graph while it enforces
         parsed = casbin.Enforcer.new_model(text=model)
         # Appended as Casbin's own adapters do: its add_policy compares each rule with all before it.
         for rule in _in_order(rules):
@@ -65,7 +69,7 @@ class Enforcer:
 
         `holding` are the ids of the rules whose condition holds, or that have none.
         """
-        with self._lock:
+        with _LOCK:
             allowed, row = self._casbin.enforce_ex(self._agent, server, name, action, holding)
         return allowed is True, row[-1] if row else None
 

@@ -17,6 +17,8 @@ from gateway.policy.rules import nearest
 from gateway.policy.where import compile_where
 
 _TOML = "[!.]*.toml"
+TESTS = "tests.toml"
+"""No agent's file: what the policy is tested with, read by `trials`."""
 
 
 def load(folder: Path, servers: Collection[str]) -> Policy:
@@ -53,6 +55,8 @@ def _model(folder: Path, report: Report) -> str:
 def _pages(folder: Path, kind: Kind, servers: Collection[str], report: Report) -> Iterator[Page]:
     place = folder if kind == "agent" else folder / "roles"
     for path in sorted(place.glob(_TOML)):
+        if path == folder / TESTS:
+            continue
         document = read_document(path, folder, report)
         if document is not None:
             yield PageReader(document, kind, servers, report).page()
@@ -60,7 +64,7 @@ def _pages(folder: Path, kind: Kind, servers: Collection[str], report: Report) -
 
 def _check_folder(folder: Path, report: Report) -> None:
     """A file nobody reads may be a policy somebody believes in."""
-    if not any(folder.glob(_TOML)):
+    if not any(path.name != TESTS for path in folder.glob(_TOML)):
         report.problem(str(folder), "policies", "holds no agent file", "write one <agent>.toml for each agent")
     for path in [*folder.glob("[!.]*"), *(folder / "roles").glob("[!.]*")]:
         if path.suffix not in (".toml", ".md") and path not in (folder / "model.conf", folder / "roles"):

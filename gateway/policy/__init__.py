@@ -7,10 +7,12 @@ narrow   a tool's input schema as one agent may see it
 enforcer Casbin: the model decisions rely on, and one immutable enforcer per agent
 policy   the values the gateway works with: Policy and Decision
 loader   a folder of files to one Policy, or every problem in it
+names    the names in rules against what servers offer
 """
 
 from gateway.policy.loader import load
+from gateway.policy.names import check_names
 from gateway.policy.policy import Decision, Policy
 from gateway.policy.rules import Action, Rule
 
-__all__ = ["Action", "Decision", "Policy", "Rule", "load"]
+__all__ = ["Action", "Decision", "Policy", "Rule", "check_names", "load"]

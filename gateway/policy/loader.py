@@ -11,8 +11,9 @@ from types import MappingProxyType
 from gateway.errors import ConfigError
 from gateway.policy.enforcer import MODEL, Enforcer, model_faults
 from gateway.policy.files import Report, read_document, read_text
+from gateway.policy.grant import Grant
 from gateway.policy.page import Kind, Page, PageReader, normal, role_subject
-from gateway.policy.policy import Grant, Policy
+from gateway.policy.policy import Policy
 from gateway.policy.rules import nearest
 from gateway.policy.where import compile_where
 
@@ -82,8 +83,12 @@ def _check_roles(folder: Path, agents: Mapping[str, Page], roles: Mapping[str, P
 
 def _grant(model: str, page: Page, roles: Mapping[str, Page]) -> Grant:
     rules = page.rules + tuple(rule for role in page.roles for rule in roles[role].rules)
-    conditions = {rule.id: compile_where(rule.id, rule.effect, rule.where) for rule in rules if rule.where is not None}
-    enforcer = Enforcer(model, page.name, map(role_subject, page.roles), rules)
+    conditions = {
+        rule.id: compile_where(rule.id, rule.effect, rule.where or {}, rule.bind or {})
+        for rule in rules
+        if rule.where is not None or rule.bind is not None
+    }
+    enforcer = Enforcer(model, page.name, map(role_subject, page.roles))
     return Grant(rules, MappingProxyType(conditions), enforcer)
 
 

@@ -57,7 +57,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.policy = load_policy(config.policies_dir, config.servers)
-        if problems := check_agents(config, self.policy.agents):
+        if problems := [*check_agents(config, self.policy.agents), *self.policy.unenforced]:
             raise ConfigError(problems)
         self.metrics = Metrics(config.servers)
         secret = secret_key(config.state_dir)

@@ -15,7 +15,8 @@ from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.interpolate import dotted
-from gateway.policy import Policy
+from gateway.policy import Policy, check_names
+from gateway.policy.names import idle_globs, unchecked
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +52,12 @@ def _connect(config: Config, policy: Policy) -> int:
         for each in findings
         if not each.ok
     ]
-    problems += [*_facts(config, offered), *_rules(policy, offered)]
+    schemas = {
+        server: {name: tool.get("inputSchema", {}) for name, tool in tools.items()} for server, tools in offered.items()
+    }
+    for warning in (*unchecked(policy, config.servers.keys() - offered.keys()), *idle_globs(policy, schemas)):
+        print(f"warning: {warning}", file=sys.stderr)
+    problems += [*_facts(config, offered), *check_names(policy, schemas)]
     if problems:
         raise ConfigError(problems)
     return 0
@@ -72,16 +78,6 @@ def _facts(config: Config, offered: Mapping[str, Mapping[str, Mapping[str, Any]]
             if facts.compensate is not None and facts.compensate.tool not in tools:
                 # The name is a value of the file, so it is not shown.
                 yield _absent(config.path.name, dotted((*key, "compensate", "tool")), "", tools)
-
-
-def _rules(policy: Policy, offered: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-    """Rules that name one tool which its server does not offer. A role's rule is told of once."""
-    rules = {rule.id: rule for agent in sorted(policy.agents) for rule in policy.rules(agent)}
-    for rule in rules.values():
-        tools = offered.get(rule.server)
-        if rule.action == "call" and tools is not None and rule.name not in tools and rule.name[-1] != "*":
-            file, _, key = rule.id.partition(":")
-            yield _absent(file, key, rule.name, tools)
 
 
 def _absent(file: str, key: str, name: str, tools: Collection[str]) -> Problem:

@@ -47,10 +47,10 @@ def _shape(config: Config, server: str, tool: str) -> dict[str, Any]:
 
 def _access(policy: Policy, agent: str, server: str, tool: str) -> dict[str, Any]:
     """`may_call` is yes, no, or depends (on the arguments); `rules` are those that speak of the tool."""
-    rules = [rule for rule in policy.rules(agent) if rule.matches(server, tool, "call")]
+    rules = [rule for rule in policy.rules(agent) if rule.matches(server, tool, "call") and not rule.shadow]
     if not policy.visible(agent, server, tool, "call"):
         return {"may_call": "no", "rules": [rule.id for rule in rules if rule.effect == "deny"]}
-    free = any(rule.effect == "allow" and rule.where is None for rule in rules)
+    free = any(rule.effect == "allow" and rule.where is None and rule.bind is None for rule in rules)
     certain = free and all(rule.effect == "allow" for rule in rules)
     return {"may_call": "yes" if certain else "depends", "rules": [rule.id for rule in rules]}
 

@@ -14,7 +14,7 @@ PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
     ("errors", "call"),
-    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
+    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "migrate", "sdk", "strict"),
     ("identity", "policy", "catalog", "credentials", "audit"),
     ("controls",),
     ("upstream", "order"),
@@ -28,6 +28,7 @@ ORDER = [
     "audit",
     "throttle",
     "authorize",
+    "bind",
     "validate",
     "intent",
     "deadline",

@@ -68,7 +68,9 @@ def words(verdict: Verdict) -> str:
     if verdict.outcome == "deny":
         return f"deny ({verdict.reason})"
     subject = terms(verdict.rule) if verdict.rule else {}
-    return ", ".join([verdict.outcome, *(f"{name} {compact(value, 1000)}" for name, value in subject.items())])
+    gate = subject.pop("gate", None)
+    outcome = f"gate {compact(gate, 1000)}" if verdict.outcome == "gate" else verdict.outcome
+    return ", ".join([outcome, *(f"{name} {compact(value, 1000)}" for name, value in subject.items())])
 
 
 def _speaking(policy: Policy, agent: str, each: Object) -> list[Rule]:
@@ -87,22 +89,16 @@ def _conditional(rules: Sequence[Rule]) -> list[Any]:
 
 
 def _changes(old: Policy, new: Policy, agent: str, each: Object, rules: Sequence[Rule]) -> Iterator[Change]:
-    claims = {name: "" for rule in rules for name in _claims(rule)}
     found: dict[tuple[str, str], list[tuple[dict[str, Any], Verdict, Verdict]]] = {}
     tried = calls(rules) if each.action == "call" else [{}]
     for arguments in tried:
-        request = Request(agent, each.action, each.server, each.name, arguments, claims)
+        request = Request(agent, each.action, each.server, each.name, arguments)
         before, after = judge(old, request), judge(new, request)
         found.setdefault((words(before), words(after)), []).append((arguments, before, after))
     for (was, is_now), shown in found.items():
         if was != is_now:
             example, before, after = min(shown, key=lambda tried: _plainness(tried[0]))
             yield Change(agent, each, example, len(found) == 1, before, after)
-
-
-def _claims(rule: Rule) -> list[str]:
-    sources = [source for source in (rule.bind or {}).values() if isinstance(source, str)]
-    return [source.removeprefix("claims.") for source in sources]
 
 
 def _plainness(arguments: Mapping[str, Any]) -> tuple[int, int, str]:

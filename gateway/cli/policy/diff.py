@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.policy import Policy
 from gateway.policy.differences import Change, Differences, differences, words
 from gateway.policy.explain import compact
+from gateway.policy.objects import Object
 from gateway.policy.verdict import Verdict
 
 TROUBLE = 2
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(_shape(found))
     else:
-        print("\n\n".join(_report(found)))
+        print("\n\n".join(_report(found, near(arguments.old), near(arguments.new))))
     return TROUBLE if not reached else 1 if found else 0
 
 
@@ -53,20 +55,26 @@ def _load(old: Path, new: Path, servers: Sequence[str]) -> tuple[Policy, Policy]
     return loaded[0], loaded[1]
 
 
-def _report(found: Differences) -> Iterator[str]:
+def _report(found: Differences, old: Path, new: Path) -> Iterator[str]:
     for changes in _groups(found.changes):
-        yield _group(changes)
+        before, after = changes[0].before, changes[0].after
+        rows = [
+            (each.agent, _object(each.object), _place(each.before, old), _place(each.after, new), _example(each))
+            for each in changes
+        ]
+        header = ("AGENT", "OBJECT", "BY, BEFORE", "BY, NOW", "ARGUMENTS")
+        yield f"{words(before)} -> {words(after)}\n{_indented(table(header, rows))}"
     if found.unshown:
-        rows = [(agent, each.target) for agent, each in found.unshown]
         head = "conditions differ here, but every call that was tried is decided alike:"
-        yield f"{head}\n{_indented(table(('AGENT', 'OBJECT'), rows))}"
-    for agents, what in ((found.appeared, "new agents"), (found.vanished, "agents gone")):
-        if agents:
-            yield f"{what}: {', '.join(agents)}"
+        unshown = [(agent, _object(each)) for agent, each in found.unshown]
+        yield f"{head}\n{_indented(table(('AGENT', 'OBJECT'), unshown))}"
+    for names, what in ((found.appeared, "new agents"), (found.vanished, "agents gone")):
+        if names:
+            yield f"{what}: {', '.join(names)}"
     if found.changes:
         agents = len({change.agent for change in found.changes})
         objects = len({(change.agent, change.object) for change in found.changes})
-        yield f"{_number(agents, 'agent')}: {_number(objects, 'object')} decided otherwise"
+        yield f"{_number(objects, 'object')} decided otherwise, for {_number(agents, 'agent')}"
     elif not found:
         yield "Nothing is decided otherwise."
 
@@ -76,24 +84,20 @@ def _number(count: int, noun: str) -> str:
 
 
 def _groups(changes: Sequence[Change]) -> list[list[Change]]:
-    """Changes that are the same but for their agent and object."""
-    groups: dict[tuple[str, ...], list[Change]] = {}
+    """Changes from the same to the same."""
+    groups: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
-        before, after = change.before, change.after
-        groups.setdefault((words(before), words(after), before.source, after.source), []).append(change)
+        groups.setdefault((words(change.before), words(change.after)), []).append(change)
     return list(groups.values())
 
 
-def _group(changes: Sequence[Change]) -> str:
-    before, after = changes[0].before, changes[0].after
-    head = f"{words(before)} -> {words(after)}"
-    sources = f"  was by  {_source(before)}\n  now by  {_source(after)}"
-    rows = [(each.agent, each.object.action, each.object.target, _example(each)) for each in changes]
-    return f"{head}\n{sources}\n{_indented(table(('AGENT', 'ACTION', 'OBJECT', 'ARGUMENTS'), rows))}"
+def _object(each: Object) -> str:
+    return each.target if each.action == "call" else f"{each.action} {each.target}"
 
 
-def _source(verdict: Verdict) -> str:
-    return f"{verdict.rule.id}  {verdict.rule.place}" if verdict.rule else "no rule: what none allows is denied"
+def _place(verdict: Verdict, folder: Path) -> str:
+    """File and line in the folder of the rule that decides."""
+    return verdict.rule.place.removeprefix(f"{folder}{os.sep}") if verdict.rule else "no rule"
 
 
 def _example(change: Change) -> str:

@@ -90,7 +90,7 @@ def _destructive(policy: Policy, tools: Tools) -> Iterator[Problem]:
                 for rule in _allows(policy, agent):
                     if rule.matches(server, tool, "call") and not terms(rule).keys() & {"gate", "limit", "budget"}:
                         message = f"allows {server}/{tool}, which its server calls destructive, without gate or limit"
-                        problem = _of(rule, "", message, "add a gate or a limit to the rule, or deny this tool")
+                        problem = _of(rule, "", message, "gate or limit it in a rule of its own, or deny it")
                         found[rule.id, server, tool] = problem
     yield from found.values()
 

@@ -42,8 +42,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem .75rem; 
 dd { margin: 0; } ul { margin: 0; padding-left: 1.1rem; }
 @media (max-width: 40rem) { body { padding: 1rem .5rem 2rem; font-size: 14px; } th, td { padding: .3rem .4rem; }
   .scroll { max-height: none; } .mark { min-width: 2.9em; padding: .05em .3em; }
-  .matrix thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
-  border-bottom: 0; padding: .4rem .2rem; } .matrix thead th:first-child { vertical-align: bottom; }
+  .matrix thead th { vertical-align: bottom; } .matrix thead span { writing-mode: vertical-rl;
+  transform: rotate(180deg); }
   .rules thead { position: absolute; clip-path: inset(50%); } .rules tr { display: block; padding: .35rem 0;
   border-top: 1px solid var(--line); } .rules td, .rules th { display: block; border: 0; padding: .1rem .6rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 9pt; } .scroll { overflow: visible; max-height: none;
@@ -95,7 +95,7 @@ def _legend() -> Iterator[str]:
 def _matrix(shown: Matrix) -> Iterator[str]:
     yield '<div class="scroll" role="region" aria-label="Matrix" tabindex="0"><table class="matrix">'
     yield "<caption>Tools by server, agents across</caption>"
-    heads = "".join(f'<th scope="col">{escape(agent)}</th>' for agent in shown.agents)
+    heads = "".join(f'<th scope="col"><span>{escape(agent)}</span></th>' for agent in shown.agents)
     yield f'<thead><tr><th scope="col">tool</th>{heads}</tr></thead>'
     for server, rows in groupby(shown.rows, lambda row: row.tool.server):
         yield "<tbody>"

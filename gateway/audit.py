@@ -2,7 +2,7 @@
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, key |
+| intent  | before a call is sent, durable before it is | arguments, those filled in, rule, policy digest, token |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | gap     | once events can be written again          | what kept them from it, and since when      |
@@ -56,7 +56,9 @@ class Audit:
             "policy": call.permit.policy,
             "arguments": self._redacted(call),
         }
-        return self._append("intent", call, None, data)
+        if call.permit.bind:
+            data["bound"] = sorted(call.permit.bind)
+        return self._append("intent", call, None, data | _shadow(call.permit.shadow))
 
     def outcome(
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
@@ -72,7 +74,7 @@ class Audit:
             "detail": refused.detail,
             "arguments": self._redacted(call),
         }
-        return self._append("refusal", call, refused.reason, data)
+        return self._append("refusal", call, refused.reason, data | _shadow(refused.shadow))
 
     def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
         """`previous` is None at the start."""
@@ -114,6 +116,11 @@ class Audit:
 def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:
     """An event that belongs to no call."""
     return (at, kind, "", "", server, tool, None, None, orjson.dumps(data).decode())
+
+
+def _shadow(rule: str | None) -> dict[str, Any]:
+    """The policy rule in shadow that would have decided otherwise, on the few events that have one."""
+    return {} if rule is None else {"shadow": rule}
 
 
 def _digest(result: Result) -> str | None:

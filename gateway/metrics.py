@@ -57,6 +57,12 @@ class Metrics:
         self.refusals = Counter(
             "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
         )
+        self.shadow_disagreements = Counter(
+            "toolgate_shadow_disagreements",
+            "Calls on which the policy would decide otherwise (allow or deny) with its rules in shadow.",
+            ["agent", "would"],
+            registry=registry,
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry

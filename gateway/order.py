@@ -11,6 +11,7 @@ from gateway.call import CallNext, Control
 from gateway.config import Config
 from gateway.controls.audit import RecordRefusals
 from gateway.controls.authorize import Authorize
+from gateway.controls.bind import Bind
 from gateway.controls.breaker import Breaker
 from gateway.controls.bulkhead import Bulkhead
 from gateway.controls.credential import AttachCredential
@@ -29,6 +30,7 @@ ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("audit", RecordRefusals, "refusals are evidence too"),
     ("throttle", Throttle, "cheapest refusal first: a flood never reaches the policy"),
     ("authorize", Authorize, "nothing below runs without a permit"),
+    ("bind", Bind, "the policy has judged what the caller gave; validate sees the whole"),
     ("validate", Validate, "refuse before anything reads the arguments"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
@@ -65,7 +67,8 @@ def controls(parts: Parts) -> list[Control]:
         Measure: Measure(metrics),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
-        Authorize: Authorize(parts.policy),
+        Authorize: Authorize(parts.policy, metrics),
+        Bind: Bind(),
         Validate: Validate(),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),

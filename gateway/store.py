@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.errors import Unrecorded
+from gateway.migrate import add_missing_columns
 
 log = logging.getLogger("toolgate.store")
 
@@ -85,8 +86,9 @@ tokens = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
+    Column("claims", Text),
 )
-"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch."""
+"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch; `claims` is a JSON object."""
 
 pins = Table(
     "pins",
@@ -138,6 +140,7 @@ class Store:
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
+        add_missing_columns(self.engine, metadata)
         self._errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self.failed: str | None = None
         self._failed_at = 0.0

@@ -15,13 +15,16 @@ from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.interpolate import dotted
-from gateway.policy import Policy, check_names
+from gateway.policy import Policy, check_names, trials
+from gateway.policy.lint import lint, lint_tools
 from gateway.policy.names import idle_globs, unchecked
 
 
 def run(arguments: argparse.Namespace) -> int:
     config, policy = read(arguments.config)
-    for warning in policy.warnings:
+    if failed := trials.run(policy, config.policies_dir, config.servers):
+        raise ConfigError(failed)
+    for warning in (*policy.warnings, *lint(policy)):
         print(f"warning: {warning}", file=sys.stderr)
     print(_summary(config, policy))
     return _connect(config, policy) if arguments.connect else 0
@@ -55,7 +58,8 @@ def _connect(config: Config, policy: Policy) -> int:
     schemas = {
         server: {name: tool.get("inputSchema", {}) for name, tool in tools.items()} for server, tools in offered.items()
     }
-    for warning in (*unchecked(policy, config.servers.keys() - offered.keys()), *idle_globs(policy, schemas)):
+    unknown = unchecked(policy, config.servers.keys() - offered.keys())
+    for warning in (*unknown, *idle_globs(policy, schemas), *lint_tools(policy, offered)):
         print(f"warning: {warning}", file=sys.stderr)
     problems += [*_facts(config, offered), *check_names(policy, schemas)]
     if problems:

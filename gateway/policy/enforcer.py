@@ -1,8 +1,8 @@
-"""Casbin: the model every decision relies on, and one immutable enforcer per agent."""
+"""Casbin: the model every decision relies on, and one enforcer per agent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any
 
@@ -49,27 +49,31 @@ def model_faults(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Enforcer:
-    """Casbin over the rules of one agent and its roles. Never changes once made; threads may share it."""
+    """Casbin for one agent and its roles. It is given, each time, the rules that can match; threads may share it."""
 
-    def __init__(self, model: str, agent: str, roles: Iterable[str], rules: Iterable[Rule]) -> None:
+    def __init__(self, model: str, agent: str, roles: Iterable[str]) -> None:
         self._agent = agent
         parsed = casbin.Enforcer.new_model(text=model)
-        # Appended as Casbin's own adapters do: its add_policy compares each rule with all before it.
-        for rule in _in_order(rules):
-            row = [rule.subject, rule.server, rule.name, rule.action, rule.effect, rule.id]
-            parsed["p"]["p"].policy.append(row)
         parsed["g"]["g"].policy.extend([agent, role] for role in roles)
+        self._rules = parsed["p"]["p"]
         self._casbin = casbin.Enforcer(parsed)
         self._casbin.fm.add_function("seg", seg)
         self._casbin.fm.add_function("holds", _holds)
         self._casbin.build_role_links()
 
-    def enforce(self, server: str, name: str, action: str, holding: frozenset[str]) -> tuple[bool, str | None]:
-        """Casbin's verdict and the id of the rule that made it, None when no rule did.
+    def enforce(
+        self, rules: Sequence[Rule], server: str, name: str, action: str, holding: frozenset[str]
+    ) -> tuple[bool, str | None]:
+        """Casbin's verdict over `rules`, one or more, and the id of the rule that made it, None when no rule did.
 
         `holding` are the ids of the rules whose condition holds, or that have none.
         """
+        if not rules:
+            raise ValueError("Casbin over no rules would run its matcher on empty texts")
+        # Put there as Casbin's own adapters do: its add_policy compares each rule with all before it.
+        rows = [[each.subject, each.server, each.name, each.action, each.effect, each.id] for each in _in_order(rules)]
         with _LOCK:
+            self._rules.policy = rows
             allowed, row = self._casbin.enforce_ex(self._agent, server, name, action, holding)
         return allowed is True, row[-1] if row else None
 

@@ -18,14 +18,14 @@ REASONS = ("not_found", "denied", "no_claim")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who wants to do what, with which arguments, and the claims of the token."""
+    """Who wants to do what, with which arguments. `claims` are those of the token, None when any would do."""
 
     agent: str
     action: Action
     server: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] | None = None
 
     @property
     def target(self) -> str:
@@ -59,9 +59,9 @@ def judge(policy: Policy, request: Request) -> Verdict:
     if not decision.allowed:
         reason = "denied" if policy.visible(agent, server, name, action) else "not_found"
         return Verdict("deny", reason, rule, decision.text)
-    if rule is not None and (missing := unclaimed(rule, request.claims)):
+    if rule and request.claims is not None and (missing := unclaimed(rule, request.claims)):
         return Verdict("deny", "no_claim", rule, f"the token has no claim {', '.join(missing)}")
-    return Verdict("gate" if rule is not None and gated(rule, request.arguments) else "allow", "", rule)
+    return Verdict("gate" if rule and gated(rule, request.arguments) else "allow", "", rule)
 
 
 def gated(rule: Rule, arguments: Mapping[str, Any]) -> bool:

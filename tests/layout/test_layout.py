@@ -14,7 +14,10 @@ PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
     ("errors", "call"),
-    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict", "aside"),
+    (
+        *("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "migrate", "sdk", "strict"),
+        "aside",
+    ),
     ("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
     ("controls",),
     ("upstream", "order"),
@@ -31,6 +34,7 @@ ORDER = [
     "audit",
     "throttle",
     "authorize",
+    "bind",
     "validate",
     "intent",
     "deadline",

@@ -11,6 +11,7 @@ import pytest
 from policy_files import SERVERS, page
 
 from gateway.policy import Policy, load
+from gateway.policy import grant as grant_module
 from gateway.policy import policy as policy_module
 from gateway.policy.rules import seg
 
@@ -201,16 +202,21 @@ def test_a_hidden_tool_is_refused_in_the_words_of_an_absent_one(build: Build, ru
 
 def test_what_is_remembered_of_requests_is_bounded(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_module, "MAX_MATCHES", 10)
-    monkeypatch.setattr(policy_module, "MAX_HOLDING", 4)
+    monkeypatch.setattr(grant_module, "MAX_MATCHES", 3)
+    monkeypatch.setattr(grant_module, "MAX_HOLDING", 4)
     rules = [("allow", {"tool": "payment/*", "where": {f"x{index}": {"const": True}}}) for index in range(6)]
-    policy = build(*rules)
+    policy = build(*rules, *(("deny", {"tool": f"payment/no{index}"}) for index in range(9)))
+    for index in range(9):
+        assert not policy.visible("a", "payment", f"no{index}", "call")
     for index in range(64):
         arguments = {f"x{bit}": bool(index >> bit & 1) for bit in range(6)}
         assert policy.decide("a", "payment", "charge", "call", arguments).allowed is (index > 0)
         assert not policy.decide("a", "payment", f"tool{index}" + "x" * 600, "call", {}).allowed
         assert policy.visible("a", "payment", f"tool{index}", "call")
     assert len(policy._matches) <= 10
-    assert all(len(match.verdicts) <= 4 for match in policy._matches.values())
+    matches = [*policy.grants["a"]._matches.values(), *filter(None, policy._matches.values())]
+    assert len(policy.grants["a"]._matches) <= 3
+    assert all(len(match.decisions) <= 4 for match in matches)
 
 
 def test_a_policy_and_its_decisions_cannot_be_changed(build: Build) -> None:

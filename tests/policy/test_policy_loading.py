@@ -102,6 +102,8 @@ def test_a_mistake_in_a_file_is_named_with_its_fix(write: Write, text: str, key:
         ("{ amount = { enum = [] } }", ".amount.enum", "list of values"),
         ('{ amount = { enum = "USD" } }', ".amount.enum", "list of values"),
         ("{ amount = { const = nan } }", ".amount.const", "JSON"),
+        ("{ amount = { const = [1, nan] } }", ".amount.const", "JSON"),
+        ("{ amount = { const = { a = 1, b = nan } } }", ".amount.const", "JSON"),
         ("{ amount = { enum = [2026-01-01] } }", ".amount.enum", "JSON"),
         ("{ amount = { anyOf = 5 } }", ".amount.anyOf", "array"),
         ("{ amount = { anyOf = [] } }", ".amount.anyOf", "item"),

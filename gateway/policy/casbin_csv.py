@@ -44,14 +44,13 @@ class CsvReader:
             for number, line in enumerate(self.text.split("\n"), 1)
             for cells in self._cells(line, number)
         ]
-        roles = tuple(cells[2].removeprefix(_ROLE) for _, cells in lines if cells[0] == "g")
+        roles = tuple(dict.fromkeys(cells[2].removeprefix(_ROLE) for _, cells in lines if cells[0] == "g"))
         rules = [self._rule(number, cells) for number, cells in lines if cells[0] == "p"]
         grants = roles or any(rule.effect == "allow" for rule in rules)
         if not grants and len(self.report.problems) == before:
             fix = "add an allow, or write a TOML file with deny_all = true"
             self.report.problem(self.path, "p", "no line allows anything, and no role is named", fix)
-        denies = [rule for rule in rules if rule.effect == "deny"]
-        return Page(self._agent, self.path, roles, (*(rule for rule in rules if rule not in denies), *denies))
+        return Page(self._agent, self.path, roles, tuple(sorted(rules, key=lambda rule: rule.effect)))
 
     @property
     def _agent(self) -> str:
@@ -86,8 +85,12 @@ class CsvReader:
         if not least <= len(cells) <= most:
             yield kind, f"has {len(cells)} columns, not {least}", f"write {_SHAPES[kind]}; a comma always ends a column"
             return
-        if any(char in line for char in "\"'()"):
-            yield kind, "holds a quote or a parenthesis, which Casbin reads in its own way", "use TOML for such a name"
+        if any(char in line for char in "\"'()[]"):
+            yield (
+                kind,
+                "holds a quote, parenthesis or bracket, which Casbin reads in its own way",
+                "use TOML for such a name",
+            )
             return
         if cells[1] != self._agent:
             yield f"{kind}.subject", "is not the agent this file is named after", f'write "{self._agent}"'

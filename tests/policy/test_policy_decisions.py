@@ -12,7 +12,6 @@ from policy_files import SERVERS, page
 
 from gateway.policy import Policy, load
 from gateway.policy import grant as grant_module
-from gateway.policy import policy as policy_module
 from gateway.policy.rules import seg
 
 Build = Callable[..., Policy]
@@ -201,7 +200,6 @@ def test_a_hidden_tool_is_refused_in_the_words_of_an_absent_one(build: Build, ru
 
 
 def test_what_is_remembered_of_requests_is_bounded(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "MAX_MATCHES", 10)
     monkeypatch.setattr(grant_module, "MAX_MATCHES", 3)
     monkeypatch.setattr(grant_module, "MAX_HOLDING", 4)
     rules = [("allow", {"tool": "payment/*", "where": {f"x{index}": {"const": True}}}) for index in range(6)]
@@ -213,7 +211,7 @@ def test_what_is_remembered_of_requests_is_bounded(build: Build, monkeypatch: py
         assert policy.decide("a", "payment", "charge", "call", arguments).allowed is (index > 0)
         assert not policy.decide("a", "payment", f"tool{index}" + "x" * 600, "call", {}).allowed
         assert policy.visible("a", "payment", f"tool{index}", "call")
-    assert len(policy._matches) <= 10
+    assert len(policy._matches) <= 3
     matches = [*policy.grants["a"]._matches.values(), *filter(None, policy._matches.values())]
     assert len(policy.grants["a"]._matches) <= 3
     assert all(len(match.decisions) <= 4 for match in matches)

@@ -68,7 +68,8 @@ class Visit:
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
     async def sees(self, client: Modern, *tools: str) -> bool:
-        return await client.tools() == [f"shop__{tool}" for tool in tools]
+        listed = (await client.request("tools/list", {})).message.get("result", {"tools": []})["tools"]
+        return [tool["name"] for tool in listed] == [f"shop__{tool}" for tool in tools]
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from gateway.pins import MAX_DEFINITION, MAX_TOOLS, Pin, Pins, definition_of, digest_of
+from gateway.pins import MAX_DEFINITION, MAX_TOOLS, Pin, definition_of, digest_of
 from gateway.rules.tool_names import folded, malformed, posing_as
 
 CHANGED = "its definition is not the one that was pinned"
@@ -26,11 +26,17 @@ class Admission:
     """Pins to be recorded, each with the definition that is offered now. New tools are offered once theirs is."""
 
 
+class Known(Protocol):
+    """The pins of each server, by tool."""
+
+    def of(self, server: str) -> Mapping[str, Pin]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Admissions:
     """Judges listings by the pins known. `servers` are all that are configured."""
 
-    pins: Pins
+    pins: Known
     servers: Collection[str]
 
     def judge(self, server: str, tools: Iterable[Mapping[str, Any]]) -> Admission:

@@ -146,12 +146,12 @@ class Registration:
 
     def _report(self, server: str, admission: Admission, listing: Listing) -> None:
         """Say what is left out and what looks suspicious: once, for as long as it stays so."""
-        suspicious = list(_suspicious(listing))
+        doubts = list(suspicious(listing))
         self._metrics.withheld.labels(server).set(len(admission.withheld))
-        self._metrics.suspicious.labels(server).set(len(suspicious))
+        self._metrics.suspicious.labels(server).set(len(doubts))
         lines = [f"tool {name!r} is left out: {why}" for name, why in admission.refused.items()]
         lines += [_withheld(server, name, why) for name, why in admission.withheld.items()]
-        lines += suspicious
+        lines += doubts
         news = [line for line in lines if line not in self._told.get(server, ())]
         self._told[server] = frozenset(lines)
         for line in news[:_TOLD]:
@@ -165,7 +165,7 @@ def _withheld(server: str, name: str, why: str) -> str:
     return f"tool {name} is withheld: {why}. See: toolgate pins diff {tool}. To offer it: toolgate pins accept {tool}"
 
 
-def _suspicious(listing: Listing) -> Iterator[str]:
+def suspicious(listing: Listing) -> Iterator[str]:
     """One line for each entry whose text holds what models should not read unseen."""
     for noun, key, entries in (
         ("tool", "name", listing.tools),

@@ -44,6 +44,7 @@ def _summary(config: Config, policy: Policy) -> str:
 
 def _connect(config: Config, policy: Policy) -> int:
     """Ask every server for its tools; problems are servers out of reach, and tools named but not there."""
+    from gateway.cli.doubts import doubts
     from gateway.cli.reach import reach
 
     findings = reach(config)
@@ -59,7 +60,7 @@ def _connect(config: Config, policy: Policy) -> int:
         server: {name: tool.get("inputSchema", {}) for name, tool in tools.items()} for server, tools in offered.items()
     }
     unknown = unchecked(policy, config.servers.keys() - offered.keys())
-    for warning in (*unknown, *idle_globs(policy, schemas), *lint_tools(policy, offered)):
+    for warning in (*unknown, *idle_globs(policy, schemas), *lint_tools(policy, offered), *doubts(config, findings)):
         print(f"warning: {warning}", file=sys.stderr)
     problems += [*_facts(config, offered), *check_names(policy, schemas)]
     if problems:

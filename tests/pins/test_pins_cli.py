@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from gateway.cli import main
 from gateway.pins import Pins
 from gateway.store import Store
 
+SHELF = Path(__file__).with_name("shelf.py")
+MODEL = Path(__file__).parents[2] / "policies/model.conf"
 SERVERS = ("shop", "depot")
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}}
 HIDDEN = "Pays.\u202e\u200b\U000e0041 \u3164"
@@ -153,6 +157,31 @@ def test_without_a_database_it_says_that_no_gateway_has_run(tmp_path: Path) -> N
     with contextlib.redirect_stderr(err):
         assert main(["pins", "show", "--config", str(tmp_path / "gateway.toml")]) == 1
     assert "no gateway has run with this configuration" in err.getvalue()
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_check_that_connects_warns_of_names_and_texts(tmp_path: Path) -> None:
+    listed = {"shop": [tool("pay"), tool("pay now"), tool("toolgate__rollback")], "depot": [tool("Pay", HIDDEN)]}
+    servers = ""
+    for name, tools in listed.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(tools))
+        arguments = json.dumps([str(SHELF), str(tmp_path / f"{name}.json"), str(tmp_path / "calls")])
+        servers += f'[servers.{name}]\ncommand = "{sys.executable}"\nargs = {arguments}\nera = "legacy"\n'
+    (tmp_path / "gateway.toml").write_text(servers)
+    (tmp_path / "policies").mkdir()
+    shutil.copy(MODEL, tmp_path / "policies")
+    (tmp_path / "policies/a.toml").write_text('agent = "a"\ndescription = "Pays."\n[[allow]]\ntool = "shop/pay"\n')
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        assert main(["check", "--connect", "--config", str(tmp_path / "gateway.toml")]) == 0
+    shop, depot = "warning: gateway.toml: servers.shop: ", "warning: gateway.toml: servers.depot: "
+    warned = err.getvalue()
+    assert f"{shop}tool 'pay now' is not offered: its name is not 1 to 128 of" in warned
+    assert (
+        f"{shop}tool toolgate__rollback is not offered: its name begins like those of the tools of toolgate" in warned
+    )
+    assert f"{depot}tool Pay is not offered: its name looks like that of shop/pay" in warned
+    assert f"{depot}the text of tool 'Pay' holds " in warned
     assert not (tmp_path / "var").exists()
 
 

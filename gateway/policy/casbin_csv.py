@@ -86,8 +86,12 @@ class CsvReader:
         if not least <= len(cells) <= most:
             yield kind, f"has {len(cells)} columns, not {least}", f"write {_SHAPES[kind]}; a comma always ends a column"
             return
-        if any(char in line for char in "\"'()"):
-            yield kind, "holds a quote or a parenthesis, which Casbin reads in its own way", "use TOML for such a name"
+        if any(char in line for char in "\"'()[]"):
+            yield (
+                kind,
+                "holds a quote, parenthesis or bracket, which Casbin reads in its own way",
+                "use TOML for such a name",
+            )
             return
         if cells[1] != self._agent:
             yield f"{kind}.subject", "is not the agent this file is named after", f'write "{self._agent}"'

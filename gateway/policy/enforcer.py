@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -52,7 +52,7 @@ class Enforcer:
         parsed = casbin.Enforcer.new_model(text=model)
         parsed["g"]["g"].policy.extend([agent, role] for role in roles)
         self._rules = parsed["p"]["p"]
-        self._casbin = casbin.Enforcer(parsed)
+        self._casbin = _ParsedOnce(parsed)
         self._casbin.fm.add_function("seg", seg)
         self._casbin.fm.add_function("holds", _holds)
         self._casbin.build_role_links()
@@ -72,6 +72,18 @@ class Enforcer:
             self._rules.policy = rows
             allowed, row = self._casbin.enforce_ex(self._agent, server, name, action, holding)
         return allowed is True, row[-1] if row else None
+
+
+class _ParsedOnce(casbin.Enforcer):  # type: ignore[misc]
+    """Casbin parses its matcher anew for each request, which is most of what a decision costs. Here it does it once."""
+
+    _expression: Any = None
+
+    def _get_expression(self, expr: str, functions: Mapping[str, Any] | None = None) -> Any:
+        if self._expression is None:
+            self._expression = super()._get_expression(expr, functions)
+        self._expression.functions = functions
+        return self._expression
 
 
 def _in_order(rules: Iterable[Rule]) -> list[Rule]:

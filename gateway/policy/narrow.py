@@ -7,7 +7,6 @@ argument, what some rule takes. It never accepts anything the tool's own schema 
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,12 +28,15 @@ _CLOSED = {"$ref", "$dynamicRef", "$id", "unevaluatedProperties", "unevaluatedIt
 def narrow(
     schema: Mapping[str, Any], wheres: Sequence[Mapping[str, Any]], binds: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """`schema`, itself unchanged, cut down to what allow rules accept: `where` and `bind` of each, at least one."""
-    narrowed = copy.deepcopy(dict(schema))
+    """`schema`, cut down to what allow rules accept: `where` and `bind` of each, at least one.
+
+    Nothing that is given changes, and what stays the same is shared with it.
+    """
+    narrowed = dict(schema)
     names = [name for name in wheres[0] if all(name in where for where in wheres)]
     properties = dict(narrowed.get("properties", {}))
     for name in names:
-        clause = _either([copy.deepcopy(read(where[name], True)) for where in wheres])
+        clause = _either([read(where[name], True) for where in wheres])
         if (own := _own(narrowed, name)) is not None:
             properties[name] = merge(own, clause)
     if names:

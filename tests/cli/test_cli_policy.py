@@ -132,6 +132,13 @@ def test_explain_names_the_role_and_objects_like_the_one_asked_for(desk: Desk) -
     assert "Like it: shop/charge_card" in desk.run("policy", "explain", "payment", "shop/charg_card").stdout
 
 
+def test_explain_names_the_rule_in_shadow_that_would_decide_otherwise(desk: Desk) -> None:
+    desk.write("policies/payment.toml", PAYMENT + '\n[[deny]]\ntool = "shop/*"\nshadow = true\n')
+    ran = desk.run("policy", "explain", "payment", "shop/check_fraud_score")
+    assert "decision  allow" in ran.stdout
+    assert "shadow    payment.toml:deny[0] would turn this round" in ran.stdout
+
+
 def test_explain_knows_agents_that_have_a_policy_only(desk: Desk) -> None:
     ran = desk.run("policy", "explain", "paymnt", "shop/charge_card")
     assert (ran.returncode, ran.stdout) == (1, "")

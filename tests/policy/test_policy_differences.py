@@ -72,6 +72,7 @@ def test_a_policy_does_not_differ_from_itself_nor_from_one_written_in_another_or
         ({"type": "number"}, {"type": "integer"}, 1.5),
         ({"multipleOf": 2}, {"type": "number"}, 1.5),
         ({"enum": ["USD", "EUR"]}, {"enum": ["USD"]}, "EUR"),
+        ({"const": 1}, {"const": True}, True),
         ({"const": "a"}, {"enum": ["a", "b"]}, "b"),
         ({"pattern": "^ORD-[0-9]{4}$"}, {"pattern": "^(ORD|INV)-[0-9]{4}$", "minLength": 9}, "ORD-0000"),
         ({"maxLength": 3}, {"maxLength": 4}, "aaaa"),

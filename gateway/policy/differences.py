@@ -87,10 +87,9 @@ def _speaking(policy: Policy, agent: str, each: Object) -> list[Rule]:
 
 
 def _conditional(rules: Sequence[Rule]) -> str:
-    """What those with a condition say, on whether they hold or whether their gate stands; no allow, no difference."""
-    if not any(rule.effect == "allow" for rule in rules):
-        return ""
-    return _said([rule for rule in rules if rule.where is not None or "when" in (rule.gate or {})])
+    """What those with a condition say, on whether they hold or whether their gate stands. No allow, no difference."""
+    conditional = [rule for rule in rules if rule.where is not None or "when" in (rule.gate or {})]
+    return _said(conditional if any(rule.effect == "allow" for rule in rules) else [])
 
 
 def _said(rules: Sequence[Rule]) -> str:
@@ -99,7 +98,7 @@ def _said(rules: Sequence[Rule]) -> str:
 
 
 def _shown(old: Policy, new: Policy, agent: str, each: Object, tried: Sequence[dict[str, Any]]) -> list[Change]:
-    """The plainest of the tried calls for each pair of decisions, before and after, that there is; also of two alike."""
+    """The plainest of the tried calls for each pair of decisions that there is, before and after, alike or not."""
     groups: dict[tuple[str, str], list[Change]] = {}
     for arguments in tried:
         request = Request(agent, each.action, each.server, each.name, arguments)

@@ -6,11 +6,12 @@ sampled around every bound of either side, so where conditions differ and no sam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.policy.explain import compact, terms
+from gateway.policy.explain import terms
 from gateway.policy.objects import Object, objects
 from gateway.policy.policy import Policy
 from gateway.policy.rules import Rule
@@ -24,7 +25,7 @@ class Change:
 
     agent: str
     object: Object
-    example: Mapping[str, Any]
+    example: dict[str, Any]
     always: bool
     before: Verdict
     after: Verdict
@@ -49,15 +50,21 @@ def differences(
     """Compare two policies over `servers`; `tools` are known ones by server, told by their own names."""
     changes: list[Change] = []
     unshown: list[tuple[str, Object]] = []
+    telling: dict[str, list[dict[str, Any]]] = {}
     for agent in sorted(old.agents & new.agents):
         rules = [*old.rules(agent), *new.rules(agent)]
         for each in objects([rule for rule in rules if not rule.shadow], servers, tools):
-            sides = [_speaking(policy, agent, each) for policy in (old, new)]
-            if _plain(sides[0]) == _plain(sides[1]):
+            before, after = (_speaking(policy, agent, each) for policy in (old, new))
+            if (said := _said(before)) == _said(after):
                 continue
-            found = [*_changes(old, new, agent, each, [*sides[0], *sides[1]])]
+            # What tells two sets of rules apart is found once, however many agents and objects they concern.
+            key = f"{each.action} {said} {_said(after)}"
+            tried = telling.get(key) or (calls([*before, *after]) if each.action == "call" else [{}])
+            shown = _shown(old, new, agent, each, tried)
+            telling[key] = [one.example for one in shown]
+            found = [one for one in shown if words(one.before) != words(one.after)]
             changes += found
-            if not found and _conditional(sides[0]) != _conditional(sides[1]):
+            if not found and _conditional(before) != _conditional(after):
                 unshown.append((agent, each))
     appeared, vanished = sorted(new.agents - old.agents), sorted(old.agents - new.agents)
     return Differences(tuple(appeared), tuple(vanished), tuple(changes), tuple(unshown))
@@ -68,40 +75,45 @@ def words(verdict: Verdict) -> str:
     if verdict.outcome == "deny":
         return f"deny ({verdict.reason})"
     subject = terms(verdict.rule) if verdict.rule else {}
-    gate = subject.pop("gate", None)
-    outcome = f"gate {compact(gate, 1000)}" if verdict.outcome == "gate" else verdict.outcome
-    return ", ".join([outcome, *(f"{name} {compact(value, 1000)}" for name, value in subject.items())])
+    gate = {name: value for name, value in subject.pop("gate", {}).items() if name != "when"}
+    outcome = f"gate {_json(gate)}" if verdict.outcome == "gate" else verdict.outcome
+    return ", ".join([outcome, *(f"{name} {_json(value)}" for name, value in subject.items())])
 
 
 def _speaking(policy: Policy, agent: str, each: Object) -> list[Rule]:
-    rules = policy.rules(agent)
-    return [rule for rule in rules if rule.matches(each.server, each.name, each.action) and not rule.shadow]
+    """The rules in force that match an object, in file order."""
+    match = policy.grants[agent].match(each.server, each.name, each.action)
+    return [rule for rule in match.rules if not rule.shadow] if match else []
 
 
-def _plain(rules: Sequence[Rule]) -> list[Any]:
-    """What rules say of an object they all match, without where they stand."""
-    return [(rule.effect, rule.where and dict(rule.where), terms(rule)) for rule in rules]
+def _conditional(rules: Sequence[Rule]) -> str:
+    """What those with a condition say, on whether they hold or whether their gate stands. No allow, no difference."""
+    conditional = [rule for rule in rules if rule.where is not None or "when" in (rule.gate or {})]
+    return _said(conditional if any(rule.effect == "allow" for rule in rules) else [])
 
 
-def _conditional(rules: Sequence[Rule]) -> list[Any]:
-    """The conditions among them: on whether a rule holds, and on whether its gate stands."""
-    return [each for each in _plain(rules) if each[1] is not None or "when" in each[2].get("gate", {})]
+def _said(rules: Sequence[Rule]) -> str:
+    """What rules say of an object that they all match, without where they stand. JSON tells 1 from true."""
+    return _json([[rule.effect, rule.where, terms(rule)] for rule in rules])
 
 
-def _changes(old: Policy, new: Policy, agent: str, each: Object, rules: Sequence[Rule]) -> Iterator[Change]:
-    found: dict[tuple[str, str], list[tuple[dict[str, Any], Verdict, Verdict]]] = {}
-    tried = calls(rules) if each.action == "call" else [{}]
+def _shown(old: Policy, new: Policy, agent: str, each: Object, tried: Sequence[dict[str, Any]]) -> list[Change]:
+    """The plainest of the tried calls for each pair of decisions that there is, before and after, alike or not."""
+    groups: dict[tuple[str, str], list[Change]] = {}
     for arguments in tried:
         request = Request(agent, each.action, each.server, each.name, arguments)
         before, after = judge(old, request), judge(new, request)
-        found.setdefault((words(before), words(after)), []).append((arguments, before, after))
-    for (was, is_now), shown in found.items():
-        if was != is_now:
-            example, before, after = min(shown, key=lambda tried: _plainness(tried[0]))
-            yield Change(agent, each, example, len(found) == 1, before, after)
+        change = Change(agent, each, arguments, False, before, after)
+        groups.setdefault((words(before), words(after)), []).append(change)
+    plainest = (min(group, key=lambda change: _plainness(change.example)) for group in groups.values())
+    return [replace(change, always=len(groups) == 1) for change in plainest]
 
 
 def _plainness(arguments: Mapping[str, Any]) -> tuple[int, int, str]:
     """Whole numbers before fractions, short before long."""
-    text = compact(arguments, 1000)
+    text = _json(arguments)
     return sum(isinstance(value, float) for value in arguments.values()), len(text), text
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -34,12 +34,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` is one of REASONS for a deny, else empty. `rule` is None when no rule decided."""
+    """`reason` is one of REASONS for a deny, else empty. `rule` is None when no rule decided. `shadow` is the rule
+    in shadow that would turn it round.
+    """
 
     outcome: Outcome
     reason: str
     rule: Rule | None
-    text: str = ""
+    shadow: str | None = None
 
     @property
     def source(self) -> str:
@@ -58,10 +60,10 @@ def judge(policy: Policy, request: Request) -> Verdict:
     rule = next((rule for rule in policy.rules(agent) if rule.id == decision.rule), None)
     if not decision.allowed:
         reason = "denied" if policy.visible(agent, server, name, action) else "not_found"
-        return Verdict("deny", reason, rule, decision.text)
-    if rule and request.claims is not None and (missing := unclaimed(rule, request.claims)):
-        return Verdict("deny", "no_claim", rule, f"the token has no claim {', '.join(missing)}")
-    return Verdict("gate" if rule and gated(rule, request.arguments) else "allow", "", rule)
+        return Verdict("deny", reason, rule, decision.shadow)
+    if rule and request.claims is not None and unclaimed(rule, request.claims):
+        return Verdict("deny", "no_claim", rule, decision.shadow)
+    return Verdict("gate" if rule and gated(rule, request.arguments) else "allow", "", rule, decision.shadow)
 
 
 def gated(rule: Rule, arguments: Mapping[str, Any]) -> bool:

@@ -212,7 +212,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
-    made = [mutant for path in sorted(PACKAGE.glob("*.py")) for mutant in mutants(path)]
+    made = [mutant for path in sorted(PACKAGE.glob("*.py")) if path.stem in CLOSEST for mutant in mutants(path)]
     chosen = [mutant for mutant in made if mutant.key not in EQUIVALENT]
     if given.sample:
         chosen = random.Random(given.seed).sample(chosen, given.sample)

@@ -24,6 +24,7 @@ A = page(
 )
 B = page("agent", "b", [("allow", {"prompt": "files/summary"})])
 CHARGE = {"agent": "a", "tool": "payment/charge", "arguments": {"amount": 5}, "expect": "allow"}
+FROM_FIVE = {"gate": {"type": "approval", "when": {"n": {"minimum": 5}}}}
 
 
 def table(*tests: Mapping[str, object]) -> str:
@@ -133,3 +134,37 @@ def test_rules_that_no_test_hits_and_agents_in_no_test_are_known(write: Write) -
     assert results.untested == ("b",)
     assert results.rules == 4
     assert results.gaps
+
+
+@pytest.mark.parametrize(
+    ("rule", "test", "decided"),
+    [
+        ({"gate": {"type": "approval"}}, {"expect": "gate"}, None),
+        ({"gate": {"type": "approval"}}, {"expect": "allow"}, "gate by"),
+        (
+            FROM_FIVE,
+            {"expect": "gate", "arguments": {"n": 5}},
+            None,
+        ),
+        (
+            FROM_FIVE,
+            {"expect": "allow", "arguments": {"n": 4}},
+            None,
+        ),
+        (FROM_FIVE, {"expect": "allow"}, "gate by"),
+        ({"bind": {"c": "claims.c"}}, {"expect": "allow", "claims": {"c": "1"}}, None),
+        ({"bind": {"c": "claims.c"}}, {"expect": "deny", "rule": "no_claim"}, None),
+        ({"bind": {"c": "claims.c"}}, {"expect": "allow"}, "deny (no_claim) by"),
+        ({"bind": {"c": "claims.c"}}, {"expect": "deny", "rule": "denied", "arguments": {"c": "2"}}, None),
+        ({"bind": {"c": {"const": 1}}}, {"expect": "allow"}, None),
+    ],
+)
+def test_gates_and_claims_are_part_of_what_is_expected(
+    write: Write, rule: Mapping[str, object], test: Mapping[str, object], decided: str | None
+) -> None:
+    agent = page("agent", "a", [("allow", {"tool": "payment/pay", **rule})])
+    folder = write({"a.toml": agent, "tests.toml": table({"agent": "a", "tool": "payment/pay", **test})})
+    problems = trials.run(load(folder, SERVERS), folder, SERVERS)
+    assert [problem.message.partition("it is ")[2].partition(" a.toml")[0] for problem in problems] == (
+        [decided] if decided else []
+    )

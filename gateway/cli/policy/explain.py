@@ -53,6 +53,8 @@ def _report(explanation: Explanation) -> Iterator[str]:
         origin = f"through role {through}" if through else "its own rule"
         facts += [("rule", f"{verdict.rule.id}, {origin}"), ("place", verdict.rule.place)]
         facts += [(name, compact(value, 300)) for name, value in terms(verdict.rule).items()]
+    if verdict.shadow is not None:
+        facts.append(("shadow", f"{verdict.shadow} would turn this round, were it in force"))
     yield "\n".join(f"{name:9} {text}" for name, text in facts)
     if explanation.steps:
         rows = [_row(step) for step in explanation.steps]
@@ -124,6 +126,7 @@ def _shape(explanation: Explanation) -> dict[str, Any]:
         "rule": verdict.rule.id if verdict.rule else None,
         "place": verdict.rule.place if verdict.rule else None,
         "role": role(verdict.rule) if verdict.rule else None,
+        "shadow": verdict.shadow,
         "terms": terms(verdict.rule) if verdict.rule else {},
         "rules": [_step(step) for step in explanation.steps],
         "near": list(explanation.near),

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import fill
 from typing import Any
 
 from gateway.cli.output import show_json
@@ -63,7 +64,7 @@ def _report(shown: Matrix) -> Iterator[str]:
     if any(row.tool.is_glob for row in shown.rows):
         yield "A name with * stands for whatever else it matches. --connect shows the tools that are there."
     if shortened := [f"{name} {agent}" for name, agent in zip(names, shown.agents, strict=True) if name != agent]:
-        yield f"Agents: {', '.join(shortened)}"
+        yield fill(f"Agents: {', '.join(shortened)}", WIDTH, break_on_hyphens=False)
 
 
 def _table(shown: Matrix, names: Sequence[str], columns: range, first: int) -> str:

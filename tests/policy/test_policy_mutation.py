@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parent / "mutation.py"
-SAMPLE, LEAST = 15, 13
+SAMPLE, LEAST = 10, 9
 
 
+@pytest.mark.timeout(300)
 def test_of_a_few_mutants_of_the_policy_package_hardly_one_survives() -> None:
     command = [sys.executable, str(SCRIPT), "--sample", str(SAMPLE), "--seed", "7"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=280)
     told = re.search(r"(\d+) of (\d+) mutants killed", ran.stdout)
     assert told is not None, ran.stdout + ran.stderr
     assert int(told[2]) == SAMPLE

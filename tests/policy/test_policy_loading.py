@@ -13,6 +13,7 @@ from policy_files import MODEL, SERVERS, page
 
 from gateway.errors import ConfigError, Problem
 from gateway.policy import load
+from gateway.policy.rules import nearest
 
 Write = Callable[[Mapping[str, str | bytes]], Path]
 
@@ -110,6 +111,7 @@ def test_a_mistake_in_a_file_is_named_with_its_fix(write: Write, text: str, key:
         ("{ amount = { not = 5 } }", ".amount.not", "keywords"),
         ('{ amount = { type = "int" } }', ".amount.type", "anyOf"),
         ("{ amount = { type = 5 } }", ".amount.type", "anyOf"),
+        ('{ amount = { type = "integer", minLength = 5 } }', ".amount.minLength", "`type`"),
         ('{ amount = { maximum = 5, pattern = "x" } }', ".amount", "different types"),
         ('{ amount = { type = "string", maximum = 5 } }', ".amount.maximum", "`type`"),
         ('{ amount = { pattern = "(" } }', ".amount.pattern", "regex"),
@@ -156,6 +158,23 @@ def test_a_file_that_cannot_be_read_plainly_is_refused(write: Write, content: by
     problem = only(write({"a.toml": content}))
     assert says in problem.message
     assert problem.file.endswith(f"a.toml{line}")
+
+
+def test_a_file_of_exactly_the_largest_size_is_read(write: Write) -> None:
+    comment = b"#" * (1024 * 1024 - len(GOOD.encode()))
+    assert load(write({"a.toml": GOOD.encode() + comment}), SERVERS).agents == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "fix"),
+    [
+        ("alow", ["deny", "allow"], 'did you mean "allow"?'),
+        ("zzz", ["deny", "allow"], "use one of: allow, deny"),
+        ("zzz", [], "use one of: (there is none)"),
+    ],
+)
+def test_a_fix_names_the_nearest_word_or_all_there_are(word: str, known: list[str], fix: str) -> None:
+    assert nearest(word, known) == fix
 
 
 def test_a_truncated_file_never_loads_as_a_smaller_policy(write: Write) -> None:
@@ -215,6 +234,8 @@ def test_a_changed_model_does_not_load_and_the_difference_is_told(write: Write, 
     assert old in MODEL
     found = problems(write({"a.toml": GOOD, "model.conf": MODEL.replace(old, new)}))
     assert all("decisions rely on" in problem.message for problem in found)
+    assert all(("remove" in problem.fix) is ("rely on missing" in problem.message) for problem in found)
+    assert all("is missing" in problem.message or 'is "' in problem.message for problem in found)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf" + MODEL.encode(), b"nonsense", MODEL.encode()[:200]])

@@ -74,9 +74,8 @@ class Policy:
         try:
             return self._matches[key]
         except KeyError:
-            grant = self.grants.get(agent)
-            possible = grant is not None and _is_name(server) and _is_name(name)
-            match = grant.match(server, name, action) if grant is not None and possible else None
+            grant = self.grants.get(agent) if _is_name(server) and _is_name(name) else None
+            match = grant.match(server, name, action) if grant is not None else None
         if len(server) + len(name) <= MAX_NAME:
             keep(self._matches, key, match)
         return match

@@ -39,6 +39,7 @@ from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
 from gateway.policy import load as load_policy
+from gateway.rules import compile_rules
 from gateway.store import Store
 from gateway.upstream import Listing, Upstream
 
@@ -170,7 +171,9 @@ class Gateway:
             True,
             upstream.era,
             upstream.hello,
-            compile_tools(upstream.name, listing.tools, server.facts),
+            compile_tools(
+                upstream.name, listing.tools, server.facts, lambda tool: compile_rules(server.arguments(tool))
+            ),
             listing.resources,
             listing.templates,
             listing.prompts,

@@ -53,6 +53,7 @@ class Audit:
             "rule": call.permit.rule,
             "policy": call.permit.policy,
             "arguments": self._redacted(call),
+            **_signals(call.signals),
         }
         return self._append("intent", call, None, data)
 
@@ -69,6 +70,7 @@ class Audit:
             "era": call.era,
             "detail": refused.detail,
             "arguments": self._redacted(call),
+            **_signals(refused.signals),
         }
         return self._append("refusal", call, refused.reason, data)
 
@@ -103,6 +105,10 @@ class Audit:
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def _signals(found: tuple[str, ...]) -> dict[str, Any]:
+    return {"signals": found} if found else {}
 
 
 def _digest(result: Result) -> str | None:

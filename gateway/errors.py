@@ -8,6 +8,7 @@
         ├── NotFound                no such tool, resource or prompt, or one this agent may not see
         ├── Denied                  policy does not allow this call
         ├── InvalidArguments        arguments do not fit the tool's schema
+        ├── UnsafeArguments         an argument is not what it is declared to be, or hides something
         ├── StaleState              a `requestState` not given to this agent for this call, or over by now
         ├── Unbridgeable            client and upstream speak eras that cannot carry this exchange
         ├── NoCredential            no secret is configured for this agent at this upstream
@@ -62,7 +63,7 @@ class Refused(ToolgateError):
 
     `reason` is stable: logs, metrics, events and clients key on it. `ran` is False when the tool
     certainly did not run, None when that is not known. `retry_after` is in seconds. `detail` is for the
-    audit log only. `recorded`: an outcome event tells of it already.
+    audit log only, as are `signals`: what the arguments look like. `recorded`: an outcome event tells of it already.
     """
 
     reason: ClassVar[str] = "refused"
@@ -73,6 +74,7 @@ class Refused(ToolgateError):
         self.retry_after = retry_after
         self.detail = detail
         self.recorded = False
+        self.signals: tuple[str, ...] = ()
 
 
 class Unauthenticated(Refused):
@@ -93,6 +95,10 @@ class Denied(Refused):
 
 class InvalidArguments(Refused):
     reason = "invalid_arguments"
+
+
+class UnsafeArguments(Refused):
+    reason = "unsafe_arguments"
 
 
 class StaleState(Refused):

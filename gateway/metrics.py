@@ -55,6 +55,12 @@ class Metrics:
         self.refusals = Counter(
             "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
         )
+        self.signals = Counter(
+            "toolgate_signals",
+            "Calls with a text argument that looks like SQL, shell or markup.",
+            ["server", "tool", "signal"],
+            registry=registry,
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry

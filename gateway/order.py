@@ -18,6 +18,7 @@ from gateway.controls.deadline import Deadline
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
 from gateway.controls.retry import Retry
+from gateway.controls.sanitize import Sanitize
 from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
@@ -30,6 +31,7 @@ ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("throttle", Throttle, "cheapest refusal first: a flood never reaches the policy"),
     ("authorize", Authorize, "nothing below runs without a permit"),
     ("validate", Validate, "refuse before anything reads the arguments"),
+    ("sanitize", Sanitize, "shape is known; what is sent on is what was judged"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
     ("retry", Retry, "outside the breaker: each attempt counts"),
@@ -67,6 +69,7 @@ def controls(parts: Parts) -> list[Control]:
         Throttle: parts.throttle,
         Authorize: Authorize(parts.policy),
         Validate: Validate(),
+        Sanitize: Sanitize(parts.policy, metrics),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),

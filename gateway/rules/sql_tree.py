@@ -46,10 +46,10 @@ class Policy:
     def judge(self, text: str) -> str:
         """The statement written again, without comments. Raises ValueError when it may not run."""
         try:
-            statements = sqlglot.parse(text, read=self.dialect, error_level=ErrorLevel.IMMEDIATE)
+            parsed = sqlglot.parse(text, read=self.dialect, error_level=ErrorLevel.IMMEDIATE)
         except Exception:  # of a parser on hostile text anything may come, RecursionError first
             raise ValueError(f"must be SQL in the dialect {self.dialect}; it cannot be parsed") from None
-        statements = [one for one in statements if one is not None and not isinstance(one, exp.Semicolon)]
+        statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]
         if len(statements) != 1:
             raise ValueError("must be exactly one SQL statement")
         tree = statements[0]

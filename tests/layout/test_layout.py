@@ -29,6 +29,7 @@ ORDER = [
     "throttle",
     "authorize",
     "validate",
+    "sanitize",
     "intent",
     "deadline",
     "retry",

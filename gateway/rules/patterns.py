@@ -11,7 +11,7 @@ LONGEST = 1000
 
 _UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
-_SIMPLE = "must be a regular expression without nested repeats such as (a+)+, which can take endless time"
+_SIMPLE = "must be a regular expression without nested repeats such as (x+)+, which can take endless time"
 
 
 def check_regex(value: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.call import ArgumentRule
+from gateway.rules.text import check_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}")
 _SHELL_WORD = re.compile(r"(?!-)[A-Za-z0-9_./:=@%+,-]+")
@@ -49,11 +50,12 @@ def argv_rule(commands: Sequence[str] | None) -> ArgumentRule:
     def rule(value: Any) -> Any:
         if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
             raise ValueError("must be a list of strings: a program and each of its arguments")
+        check_text(value)
         if any(_CONTROL.search(word) for word in value):
             raise ValueError("must be a list of strings without control characters and line breaks")
         if not value[0] or (commands is not None and value[0] not in commands):
             known = "a program" if commands is None else " or ".join(commands)
-            raise ValueError(f"must begin with {known}")
+            raise ValueError(f"must be a list that begins with {known}")
         return value
 
     return rule

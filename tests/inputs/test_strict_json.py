@@ -101,7 +101,17 @@ BODIES = {
     "something after its end": (b"{} {}", "not JSON"),
     "nothing at all": (b"", "not JSON"),
 }
-TAKEN = [b"18446744073709551615", b"-9223372036854775808", b'"\\ud83d\\ude00"', b'{"a":1,"A":2}', b"1.5e300", b"[" * DEEP + b"]" * DEEP, b'{"":{"":[]}}', b"-0.0", b"null"]  # fmt: skip
+TAKEN = [
+    b"18446744073709551615",
+    b"-9223372036854775808",
+    b'"\\ud83d\\ude00"',
+    b'{"a":1,"A":2}',
+    b"1.5e300",
+    b"[" * DEEP + b"]" * DEEP,
+    b'{"":{"":[]}}',
+    b"-0.0",
+    b"null",
+]
 
 
 def complaint(reply: Reply) -> str:

@@ -55,6 +55,7 @@ class Audit:
             "rule": call.permit.rule,
             "policy": call.permit.policy,
             "arguments": self._redacted(call),
+            **_signals(call.signals),
         }
         if call.permit.bind:
             data["bound"] = sorted(call.permit.bind)
@@ -73,6 +74,7 @@ class Audit:
             "era": call.era,
             "detail": refused.detail,
             "arguments": self._redacted(call),
+            **_signals(refused.signals),
         }
         return self._append("refusal", call, refused.reason, data | _shadow(refused.shadow))
 
@@ -121,6 +123,10 @@ def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "
 def _shadow(rule: str | None) -> dict[str, Any]:
     """The policy rule in shadow that would have decided otherwise, on the few events that have one."""
     return {} if rule is None else {"shadow": rule}
+
+
+def _signals(found: tuple[str, ...]) -> dict[str, Any]:
+    return {"signals": found} if found else {}
 
 
 def _digest(result: Result) -> str | None:

@@ -9,6 +9,7 @@
         ├── Denied                  policy does not allow this call
         ├── NoClaim                 the token lacks a claim from which the policy fills in an argument
         ├── InvalidArguments        arguments do not fit the tool's schema
+        ├── UnsafeArguments         an argument is not what it is declared to be, or hides something
         ├── StaleState              a `requestState` not given to this agent for this call, or over by now
         ├── Unbridgeable            client and upstream speak eras that cannot carry this exchange
         ├── NoCredential            no secret is configured for this agent at this upstream
@@ -63,8 +64,8 @@ class Refused(ToolgateError):
 
     `reason` is stable: logs, metrics, events and clients key on it. `ran` is False when the tool
     certainly did not run, None when that is not known. `retry_after` is in seconds. `detail` is for the
-    audit log only, and so is `shadow`, the policy rule in shadow that would have decided otherwise.
-    `recorded`: an outcome event tells of it already.
+    audit log only, and so are `shadow`, the policy rule in shadow that would have decided otherwise, and `signals`,
+    what the arguments look like. `recorded`: an outcome event tells of it already.
     """
 
     reason: ClassVar[str] = "refused"
@@ -78,6 +79,7 @@ class Refused(ToolgateError):
         self.detail = detail
         self.shadow = shadow
         self.recorded = False
+        self.signals: tuple[str, ...] = ()
 
 
 class Unauthenticated(Refused):
@@ -102,6 +104,10 @@ class NoClaim(Refused):
 
 class InvalidArguments(Refused):
     reason = "invalid_arguments"
+
+
+class UnsafeArguments(Refused):
+    reason = "unsafe_arguments"
 
 
 class StaleState(Refused):

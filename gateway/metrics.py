@@ -63,6 +63,12 @@ class Metrics:
             ["agent", "would"],
             registry=registry,
         )
+        self.signals = Counter(
+            "toolgate_signals",
+            "Calls with a text argument that looks like SQL, shell or markup.",
+            ["server", "tool", "signal"],
+            registry=registry,
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry

@@ -19,6 +19,7 @@ from gateway.controls.deadline import Deadline
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
 from gateway.controls.retry import Retry
+from gateway.controls.sanitize import Sanitize
 from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
@@ -32,6 +33,7 @@ ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("authorize", Authorize, "nothing below runs without a permit"),
     ("bind", Bind, "the policy has judged what the caller gave; validate sees the whole"),
     ("validate", Validate, "refuse before anything reads the arguments"),
+    ("sanitize", Sanitize, "shape is known; what is sent on is what was judged"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
     ("retry", Retry, "outside the breaker: each attempt counts"),
@@ -70,6 +72,7 @@ def controls(parts: Parts) -> list[Control]:
         Authorize: Authorize(parts.policy, metrics),
         Bind: Bind(),
         Validate: Validate(),
+        Sanitize: Sanitize(parts.policy, metrics),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),

@@ -17,6 +17,7 @@ from gateway.mcp_face.audience import UPDATED, Audience
 from gateway.metrics import Metrics
 from gateway.pins import Pins
 from gateway.policy import Policy
+from gateway.rules import compile_rules
 from gateway.rules.definitions import findings
 from gateway.upstream import Listing, Upstream
 
@@ -138,7 +139,7 @@ class Registration:
             True,
             upstream.era,
             upstream.hello,
-            compile_tools(name, admission.offered, server.facts),
+            compile_tools(name, admission.offered, server.facts, lambda tool: compile_rules(server.arguments(tool))),
             listing.resources,
             listing.templates,
             listing.prompts,

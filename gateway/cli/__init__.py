@@ -78,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
     deeds.add_parser("list", parents=[common, json], help="list tokens; never the tokens themselves")
     revoke = deeds.add_parser("revoke", parents=[common], help="make a token void, for good")
     revoke.add_argument("id", metavar="ID", help="as shown by: toolgate token list")
-    _policy(verbs.add_parser("policy", help="test, explain, show, compare and export policies"), common, shape)
-    _pins(verbs.add_parser("pins", help="show, compare and accept the definitions of tools"), common, shape)
+    _policy(verbs.add_parser("policy", help="test, explain, show, compare and export policies"), common, json)
+    _pins(verbs.add_parser("pins", help="show, compare and accept the definitions of tools"), common, json)
     return root
 
 

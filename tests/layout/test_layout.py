@@ -36,6 +36,7 @@ ORDER = [
     "authorize",
     "bind",
     "validate",
+    "sanitize",
     "intent",
     "deadline",
     "retry",

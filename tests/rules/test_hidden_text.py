@@ -53,7 +53,7 @@ PLAIN = {
     "Telugu": "\u0c1c\u0c4d\u0c1e\u200c\u0c3e",
     "Hebrew with marks": "\u05e9\u05dc\u05d5\u05dd\u200f! \u200e(abc)",
     "a name isolated in Arabic": "\u0645\u0631\u062d\u0628\u0627 \u2068Bob\u2069!",
-    "names isolated by a translation": "Hello \u2068Ann\u2069, \u2068Bob\u2069 sent \u20683\u2069 files to \u2068Eve\u2069",
+    "names isolated by a translation": "\u2068Ann\u2069, \u2068Bob\u2069 sent \u20683\u2069 files to \u2068Eve\u2069",
     "Thai with break hints": "\u0e2a\u0e27\u0e31\u0e2a\u200b\u0e14\u0e35\u200b\u0e04\u0e23\u0e31\u0e1a",
     "a hyphenated word": "Donau\u00addampf\u00adschiff\u00adfahrt",
     "a variant of an ideograph": "\u845b\U000e0100\u57ce\u5e02",

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -25,7 +25,7 @@ from gateway.bridge import Bridge, Seal
 from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.config import Config, check_agents
 from gateway.controls.throttle import Throttle
-from gateway.credentials import Credentials
+from gateway.credentials import Credentials, secret_values
 from gateway.errors import ConfigError
 from gateway.identity import Tokens, secret_key
 from gateway.mcp_face.audience import UPDATED, Audience
@@ -39,6 +39,8 @@ from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
 from gateway.policy import load as load_policy
+from gateway.rules.published import publishable
+from gateway.rules.secrets import Secrets
 from gateway.store import Store
 from gateway.upstream import Listing, Upstream
 
@@ -60,6 +62,7 @@ class Gateway:
         if problems := check_agents(config, self.policy.agents):
             raise ConfigError(problems)
         self.metrics = Metrics(config.servers)
+        self.secrets = Secrets.of(secret_values(config.servers.values()))
         secret = secret_key(config.state_dir)
         self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
         self.audit = Audit(self.store, _derive(secret, "audit"))
@@ -93,6 +96,7 @@ class Gateway:
             Credentials.of_config(config.servers.values()),
             self.metrics,
             throttle,
+            self.secrets,
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
@@ -164,23 +168,35 @@ class Gateway:
             self.audience.lists_changed(name, kinds, lambda agent: self.policy.reaches(agent, name))
 
     def _offer(self, upstream: Upstream, listing: Listing) -> Offer:
-        server = self.config.servers[upstream.name]
+        name, server = upstream.name, self.config.servers[upstream.name]
         return Offer(
-            upstream.name,
+            name,
             True,
             upstream.era,
-            upstream.hello,
-            compile_tools(upstream.name, listing.tools, server.facts),
-            listing.resources,
-            listing.templates,
-            listing.prompts,
+            next(self._published(name, [upstream.hello]), {}),
+            compile_tools(name, self._published(name, listing.tools, "name"), server.facts),
+            tuple(self._published(name, listing.resources, "uri")),
+            tuple(self._published(name, listing.templates, "uriTemplate")),
+            tuple(self._published(name, listing.prompts, "name")),
         )
+
+    def _published(
+        self, server: str, entries: Sequence[Mapping[str, Any]], key: str | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """What may be told of `entries`, each named by its field `key`."""
+        for entry in entries:
+            clean = publishable(entry, self.secrets, key)
+            if clean is not entry:
+                log.warning("%s: a secret was in what it publishes", server)
+                self.metrics.guard.labels(server, "-", "masked" if clean is not None else "withheld").inc()
+            if clean is not None:
+                yield clean
 
     def _noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
         uri = params.get("uri")
         if method != UPDATED or not isinstance(uri, str):
             return
-        if not isinstance(params.get("_meta", {}), dict):
+        if not isinstance(params.get("_meta", {}), dict) or publishable(params, self.secrets) is not params:
             params = {"uri": uri}
         self.audience.resource_updated(upstream.name, uri, params)
 

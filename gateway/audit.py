@@ -5,6 +5,7 @@
 | intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, key |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
@@ -71,6 +72,10 @@ class Audit:
             "arguments": self._redacted(call),
         }
         return self._append("refusal", call, refused.reason, data)
+
+    def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
+        """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
+        return self._append("guard", call, None, {**found, "result": None if result is None else _digest(result)})
 
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""

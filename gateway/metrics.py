@@ -56,6 +56,10 @@ class Metrics:
             "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
         )
 
+        self.guard = Counter(
+            "toolgate_guard", "Answers with something about them.", ["server", "tool", "finding"], registry=registry
+        )
+
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry
         self.retries = Counter(

@@ -15,6 +15,7 @@ from gateway.controls.breaker import Breaker
 from gateway.controls.bulkhead import Bulkhead
 from gateway.controls.credential import AttachCredential
 from gateway.controls.deadline import Deadline
+from gateway.controls.guard import Guard
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
 from gateway.controls.retry import Retry
@@ -23,6 +24,7 @@ from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
 from gateway.metrics import Metrics
 from gateway.policy import Policy
+from gateway.rules.secrets import Secrets
 
 ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("measure", Measure, "sees every outcome"),
@@ -30,6 +32,7 @@ ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("throttle", Throttle, "cheapest refusal first: a flood never reaches the policy"),
     ("authorize", Authorize, "nothing below runs without a permit"),
     ("validate", Validate, "refuse before anything reads the arguments"),
+    ("guard", Guard, "outside retry: looks once at what will leave"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
     ("retry", Retry, "outside the breaker: each attempt counts"),
@@ -50,6 +53,7 @@ class Parts:
     credentials: Credentials
     metrics: Metrics
     throttle: Throttle
+    secrets: Secrets
 
 
 def describe() -> list[tuple[str, str]]:
@@ -67,6 +71,7 @@ def controls(parts: Parts) -> list[Control]:
         Throttle: parts.throttle,
         Authorize: Authorize(parts.policy),
         Validate: Validate(),
+        Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),

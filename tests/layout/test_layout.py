@@ -15,7 +15,7 @@ PACKAGES = ("gateway", "servers", "agents")
 FLOORS = (
     ("errors", "call"),
     ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
-    ("identity", "policy", "catalog", "credentials", "audit"),
+    ("identity", "policy", "catalog", "credentials", "audit", "rules"),
     ("controls",),
     ("upstream", "order"),
     ("mcp_face", "bridge"),
@@ -29,6 +29,7 @@ ORDER = [
     "throttle",
     "authorize",
     "validate",
+    "guard",
     "intent",
     "deadline",
     "retry",

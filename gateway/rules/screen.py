@@ -23,6 +23,7 @@ from gateway.rules.results import (
     instead,
     map_parts,
     map_texts,
+    parts,
     rewrite,
     texts,
     told,
@@ -143,11 +144,16 @@ class Screen:
         clean = value
         if _may_hide(dump):
             clean = self._stripped(value, place)
-        if self.secrets.within(readings):
+        if self.secrets.within(readings) or self._in_data(value, dump):
             clean = self._masked(clean, place)
         if found := marked(dump, readings):
             self.findings.markers = tuple(sorted({*self.findings.markers, *found}))
         return clean, len(dump) if clean is value else len(orjson.dumps(clean))
+
+    def _in_data(self, value: dict[str, Any], dump: bytes) -> bool:
+        if b'"data"' not in dump and b'"blob"' not in dump:
+            return False
+        return any(self.secrets.within_data(data) for part in parts(value) if (data := blob(part)))
 
     def _stripped(self, value: dict[str, Any], place: str | None) -> dict[str, Any]:
         def of(key: str, text: str) -> str:
@@ -169,7 +175,7 @@ class Screen:
 
         def emptied(part: Part) -> Part:
             data = blob(part)
-            if data is None or self.secrets.masked(data) is data:
+            if data is None or not (self.secrets.within((data.encode(),)) or self.secrets.within_data(data)):
                 return part
             self.findings.masked["blob"] += 1
             return without_blob(part, _BLOB)

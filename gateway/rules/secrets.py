@@ -87,6 +87,17 @@ class Secrets:
         """Whether one stands in what `skeleton.plain` read, be it spread over several strings."""
         return any(needles.within(text) for text in readings for needles in self.needles)
 
+    def within_data(self, data: str) -> bool:
+        """Whether one stands in what Base64 stands for, be it text or not."""
+        try:
+            content = base64.b64decode(data)
+        except ValueError:
+            return False
+        try:
+            return self.within(plain(orjson.dumps(content.decode())))
+        except UnicodeDecodeError:
+            return self.within((content,))
+
     def masked(self, text: str) -> str:
         """`text` with MASK for each; the same object when there is none."""
         spans = sorted(span for needles in self.needles for span in needles.spans(text))

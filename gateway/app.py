@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -173,24 +173,26 @@ class Gateway:
             name,
             True,
             upstream.era,
-            next(self._published(name, [upstream.hello]), {}),
+            next(iter(self._published(name, [upstream.hello])), {}),
             compile_tools(name, self._published(name, listing.tools, "name"), server.facts),
-            tuple(self._published(name, listing.resources, "uri")),
-            tuple(self._published(name, listing.templates, "uriTemplate")),
-            tuple(self._published(name, listing.prompts, "name")),
+            self._published(name, listing.resources, "uri"),
+            self._published(name, listing.templates, "uriTemplate"),
+            self._published(name, listing.prompts, "name"),
         )
 
     def _published(
         self, server: str, entries: Sequence[Mapping[str, Any]], key: str | None = None
-    ) -> Iterator[Mapping[str, Any]]:
+    ) -> tuple[Mapping[str, Any], ...]:
         """What may be told of `entries`, each named by its field `key`."""
-        for entry in entries:
-            clean = publishable(entry, self.secrets, key)
-            if clean is not entry:
-                log.warning("%s: a secret was in what it publishes", server)
-                self.metrics.guard.labels(server, "-", "masked" if clean is not None else "withheld").inc()
-            if clean is not None:
-                yield clean
+        clean = [publishable(entry, self.secrets, key) for entry in entries]
+        for finding, found in (
+            ("withheld", sum(new is None for new in clean)),
+            ("masked", sum(new is not None and new is not old for new, old in zip(clean, entries, strict=True))),
+        ):
+            if found:
+                log.warning("%s: %d of the things it publishes had a secret in them: %s", server, found, finding)
+                self.metrics.guard.labels(server, "-", finding).inc(found)
+        return tuple(entry for entry in clean if entry is not None)
 
     def _noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
         uri = params.get("uri")

@@ -60,28 +60,32 @@ def secret_values(servers: Iterable[Server]) -> frozenset[str]:
 
     All of `credentials` is secret; of `headers`, `env` and a query in `url` what may be, by its name or its look.
     """
-    return frozenset(part for server in servers for value in _values(server) for part in _parts(value))
+    return frozenset(part for server in servers for value in _values(server) for part in _parts(*value))
 
 
-def _values(server: Server) -> Iterator[str]:
+def _values(server: Server) -> Iterator[tuple[str, bool]]:
+    """Each value that may be secret, and whether it certainly is."""
     for credential in (server.credentials or {}).values():
-        yield from (value.get_secret_value() for value in credential.values())
+        yield from ((value.get_secret_value(), True) for value in credential.values())
     query = parse_qsl(urlsplit(server.url or "").query)
     for name, value in [*server.headers.items(), *server.env.items(), *query]:
-        if _TELLING.search(name) or not _PLAIN.fullmatch(value):
-            yield value
+        certain = _TELLING.search(name) is not None
+        if certain or not _PLAIN.fullmatch(value):
+            yield value, certain
 
 
-def _parts(value: str) -> Iterator[str]:
+def _parts(value: str, certain: bool) -> Iterator[str]:
     """A value, what follows its scheme (`Bearer ...`), what its fields hold, and passwords in it."""
     yield value
     scheme, _, rest = value.partition(" ")
     if rest:
         yield rest
     fields = re.split(r"[\s;,]+", value)
-    for part in [*fields, *(field.partition("=")[2].strip('"') for field in fields)]:
-        if not _PLAIN.fullmatch(part):
-            yield part
+    yield from (field for field in fields if not _PLAIN.fullmatch(field))
+    for field in fields:
+        _, _, held = field.partition("=")
+        if certain or not _PLAIN.fullmatch(held):
+            yield held.strip('"')
     login = _decoded(rest) if scheme.lower() == "basic" else ""
     yield from (login, login.partition(":")[2], _password(value))
 

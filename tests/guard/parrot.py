@@ -17,6 +17,7 @@ from mcp import MCPError
 from mcp.server import Server, ServerRequestContext
 from mcp.server.context import CallNext
 from mcp.server.stdio import stdio_server
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from spellings import SPELLINGS
 
 Context = ServerRequestContext[Any, Any]
@@ -55,6 +56,8 @@ def credential(ctx: Context) -> str:
 
 async def call(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
     arguments = params.get("arguments") or {}
+    if params["name"] == "repeat":
+        return dict(arguments["result"])
     said, place = SPELLINGS[arguments["how"]](credential(ctx)), arguments["where"]
     session: Any = ctx.session
     match place:
@@ -64,9 +67,22 @@ async def call(ctx: Context, params: dict[str, Any]) -> dict[str, Any]:
             raise MCPError(-32050, "Look at the data.", {"key": said})
         case "progress":
             await session.report_progress(1, 2, said)
+        case "question":
+            return await question(ctx, f"Is {said} your key?")
         case "log":
             await session.send_log_message("error", {"key": said}, related_request_id=ctx.request_id)
     return results(said).get(place, SAID)
+
+
+async def question(ctx: Context, text: str) -> dict[str, Any]:
+    """Ask the user, in the way of the era."""
+    form = {"type": "object", "properties": {}}
+    if ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
+        session: Any = ctx.session
+        await session.elicit_form(text, form, related_request_id=ctx.request_id)
+        return SAID
+    asked = {"method": "elicitation/create", "params": {"message": text, "requestedSchema": form}}
+    return {"resultType": "input_required", "inputRequests": {"q": asked}}
 
 
 async def answer(ctx: Context, call_next: CallNext) -> Any:
@@ -78,7 +94,8 @@ async def answer(ctx: Context, call_next: CallNext) -> Any:
         case "tools/list":
             schema = {"type": "object", "properties": {}, "description": credential(ctx)}
             tool = {"name": "say", "description": f"Says {credential(ctx)}.", "inputSchema": schema}
-            made = {"tools": [tool, {"name": credential(ctx)[:40] * 2, "inputSchema": {"type": "object"}}]}
+            repeat = {"name": "repeat", "inputSchema": {"type": "object"}, "outputSchema": {"type": "object"}}
+            made = {"tools": [tool, repeat, {"name": credential(ctx)[:40] * 2, "inputSchema": {"type": "object"}}]}
         case "resources/list":
             told = [{"uri": f"parrot://{how}", "name": how, "description": credential(ctx)} for how in SPELLINGS]
             made = {"resources": told}

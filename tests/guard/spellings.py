@@ -43,11 +43,13 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def readable(data: bytes, secret: str) -> list[str]:
-    """How `secret` can be read in what was sent or written: names of readings, none when it cannot."""
+def readable(data: bytes, *secrets: str) -> list[tuple[str, str]]:
+    """Which secrets can be read in what was sent or written, and how; none when none can."""
     found = []
     for text in [data.decode("utf-8", "replace"), *_strings(data)]:
-        found += [name for name, reading in _readings(text) if secret.lower() in reading.lower()]
+        for name, reading in _readings(text):
+            lower = reading.lower()
+            found += [(name, secret) for secret in secrets if secret.lower() in lower]
     return found
 
 

@@ -27,7 +27,7 @@ from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.controls.throttle import Throttle
-from gateway.credentials import Credentials
+from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
 from gateway.identity import Tokens, secret_key
 from gateway.mcp_face.audience import Audience
@@ -44,6 +44,7 @@ from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
+from gateway.rules.secrets import Secrets
 from gateway.store import Store
 from gateway.unknown_names import UnknownNames
 from gateway.upstream import Upstream
@@ -65,6 +66,7 @@ class Gateway:
         seen = signature(config.policies_dir)
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
+        self.secrets = Secrets.of(secret_values(config.servers.values()))
         secret = secret_key(config.state_dir)
         self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
         self.audit = Audit(self.store, _derive(secret, "audit"))
@@ -74,7 +76,7 @@ class Gateway:
         self.audience = Audience()
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
-            config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins
+            config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
         )
         self.upstreams = {
             name: Upstream(server, on_listing=registration.listed, on_notice=registration.noticed)
@@ -105,6 +107,7 @@ class Gateway:
             Credentials.of_config(config.servers.values()),
             self.metrics,
             throttle,
+            self.secrets,
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)

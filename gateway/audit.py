@@ -5,6 +5,7 @@
 | intent  | before a call is sent, durable before it is | arguments, those filled in, rule, policy digest, token |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
@@ -81,6 +82,10 @@ class Audit:
     def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
         """`previous` is None at the start."""
         return self.store.append(about_gateway(self.clock(), "policy", {"digest": digest, "previous": previous}))
+
+    def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
+        """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
+        return self._append("guard", call, None, {**found, "result": None if result is None else _digest(result)})
 
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""

@@ -35,6 +35,7 @@ class GatewaySection(Section):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body: Count = 1_048_576
+    max_result: Count = 1_048_576
     page_size: Count = 200
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"

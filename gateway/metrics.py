@@ -70,6 +70,10 @@ class Metrics:
             registry=registry,
         )
 
+        self.guard = Counter(
+            "toolgate_guard", "Answers with something about them.", ["server", "tool", "finding"], registry=registry
+        )
+
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry
         self.retries = Counter(

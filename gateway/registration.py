@@ -17,8 +17,10 @@ from gateway.mcp_face.audience import UPDATED, Audience
 from gateway.metrics import Metrics
 from gateway.pins import Pins
 from gateway.policy import Policy
+from gateway.publication import Publication
 from gateway.rules import compile_rules
 from gateway.rules.definitions import findings
+from gateway.rules.secrets import Secrets
 from gateway.upstream import Listing, Upstream
 
 log = logging.getLogger("toolgate")
@@ -40,6 +42,7 @@ class Registration:
         audience: Audience,
         metrics: Metrics,
         pins: Pins,
+        secrets: Secrets,
     ) -> None:
         self._config = config
         self._policy = policy
@@ -48,7 +51,11 @@ class Registration:
         self._metrics = metrics
         self._pins = pins
         self._admissions = Admissions(pins, config.servers.keys())
+        self._publication = Publication(secrets, metrics)
         self._upstreams: dict[str, Upstream] = {}
+        self._listings: dict[str, Listing] = {}
+        """What each upstream lists, without secrets: that is what is pinned, too."""
+        self._hellos: dict[str, Mapping[str, Any]] = {}
         self._told: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
         self._recording = self._failing = False
@@ -62,21 +69,24 @@ class Registration:
 
     def listed(self, upstream: Upstream) -> None:
         """Take over what an upstream offers now, and tell those whom it concerns what changed."""
-        self._upstreams[upstream.name] = upstream
+        name = upstream.name
+        self._upstreams[name] = upstream
+        self._listings[name] = self._publication.listing(name, upstream.listing)
+        self._hellos[name] = self._publication.hello(name, upstream.hello)
         self._take(upstream)
 
     def noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
         uri = params.get("uri")
         if method != UPDATED or not isinstance(uri, str):
             return
-        if not isinstance(params.get("_meta", {}), dict):
+        if not isinstance(params.get("_meta", {}), dict) or not self._publication.clean(params):
             params = {"uri": uri}
         self._audience.resource_updated(upstream.name, uri, params)
 
     def offered(self) -> dict[str, dict[str, Mapping[str, Any]]]:
         """Input schemas of what the servers that are up list, by server and tool; what is withheld is among it."""
         return {
-            name: {tool["name"]: tool["inputSchema"] for tool in upstream.listing.tools}
+            name: {tool["name"]: tool["inputSchema"] for tool in self._listings[name].tools}
             for name, upstream in [*self._upstreams.items()]
             if upstream.up
         }
@@ -98,7 +108,7 @@ class Registration:
                 self._take(upstream)
 
     async def _record(self, upstream: Upstream) -> None:
-        changes = self._admissions.judge(upstream.name, upstream.listing.tools).changes if upstream.up else []
+        changes = self._judge(upstream.name).changes if upstream.up else []
         if not changes:
             return
         try:
@@ -128,8 +138,8 @@ class Registration:
             self._audience.lists_changed(name, kinds, lambda agent: self._policy().reaches(agent, name))
 
     def _offer(self, upstream: Upstream) -> Offer:
-        name, listing = upstream.name, upstream.listing
-        admission = self._admissions.judge(name, listing.tools)
+        name, listing = upstream.name, self._listings[upstream.name]
+        admission = self._judge(name)
         if admission.changes:
             self._wake.set()
         self._report(name, admission, listing)
@@ -138,12 +148,15 @@ class Registration:
             name,
             True,
             upstream.era,
-            upstream.hello,
+            self._hellos[name],
             compile_tools(name, admission.offered, server.facts, lambda tool: compile_rules(server.arguments(tool))),
             listing.resources,
             listing.templates,
             listing.prompts,
         )
+
+    def _judge(self, server: str) -> Admission:
+        return self._admissions.judge(server, self._listings[server].tools)
 
     def _report(self, server: str, admission: Admission, listing: Listing) -> None:
         """Say what is left out and what looks suspicious: once, for as long as it stays so."""

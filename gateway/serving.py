@@ -74,6 +74,7 @@ def serve(config: Config) -> int:
     """Serve until told to stop; the exit code. Raises ConfigError, or OSError when the port cannot be had."""
     logs.set_up(config.gateway.log_format)
     gateway = Gateway(config)
+    logs.hide(gateway.secrets.hidden)
     host = config.gateway.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, config.gateway.port), family=family, backlog=2048)

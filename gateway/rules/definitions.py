@@ -15,8 +15,13 @@ def findings(definition: Mapping[str, Any]) -> tuple[str, ...]:
     for text in _texts(definition):
         if (kind := hidden(text)) is not None:
             found.add(kind)
-        found.update(f'an instruction to the model ("{name}")' for name in markers(text))
+        found.update(f'an instruction to the model ("{name}")' for name in markers(_whole(text)))
     return tuple(sorted(found))
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters, which nothing can be encoded from."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _texts(value: Any) -> Iterator[str]:

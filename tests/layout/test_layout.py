@@ -24,7 +24,7 @@ FLOORS = (
     ("mcp_face", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names"),
+        *("registration", "candidate", "reload", "unknown_names", "publication"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -37,6 +37,7 @@ ORDER = [
     "bind",
     "validate",
     "sanitize",
+    "guard",
     "intent",
     "deadline",
     "retry",

@@ -22,6 +22,7 @@ from gateway.mcp_face.audience import Audience
 from gateway.metrics import Metrics
 from gateway.pins import MAX_DEFINITION, MAX_TOOLS, Pins
 from gateway.registration import Registration
+from gateway.rules.secrets import Secrets
 from gateway.store import Store
 from gateway.upstream import Listing
 
@@ -210,7 +211,7 @@ async def office(tmp_path: Path, pins: Pins) -> Any:
     config, metrics = load(tmp_path / "gateway.toml", {}), Metrics(["shop", "depot"])
     catalog = Catalog(config.servers)
     policy: Any = None
-    registration = Registration(config, lambda: policy, catalog, Audience(), metrics, pins)
+    registration = Registration(config, lambda: policy, catalog, Audience(), metrics, pins, Secrets.of([]))
     task = asyncio.create_task(registration.run())
     yield Office(registration, catalog, metrics, pins)
     task.cancel()

@@ -74,6 +74,7 @@ def serve(config: Config) -> int:
     """Serve until told to stop; the exit code. Raises ConfigError, or OSError when the port cannot be had."""
     logs.set_up(config.gateway.log_format)
     gateway = Gateway(config)
+    logs.hide(gateway.secrets.hidden)
     host = config.gateway.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, config.gateway.port), family=family, backlog=2048)
@@ -91,6 +92,7 @@ def serve(config: Config) -> int:
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE,
             )
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
             await Server(settings).serve(sockets=[listener])
 

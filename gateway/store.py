@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.errors import Unrecorded
+from gateway.migrate import add_missing_columns
 
 log = logging.getLogger("toolgate.store")
 
@@ -85,8 +86,27 @@ tokens = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
+    Column("claims", Text),
 )
-"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch."""
+"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch; `claims` is a JSON object."""
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("server", String(32), primary_key=True),
+    Column("tool", String(128), primary_key=True),
+    Column("digest", String(64)),
+    Column("definition", Text),
+    Column("offered_digest", String(64)),
+    Column("offered", Text),
+    Column("why", String(256)),
+    Column("at", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+"""A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
+
+`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +140,7 @@ class Store:
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
+        add_missing_columns(self.engine, metadata)
         self._errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self.failed: str | None = None
         self._failed_at = 0.0

@@ -6,7 +6,6 @@ Exit status: 0 done, 1 problems found or not done, 2 wrong usage. Errors go to s
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import re
@@ -14,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
+from json import loads
 from pathlib import Path
 
 from gateway.errors import ConfigError
@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
     default = os.environ.get("TOOLGATE_CONFIG") or "gateway.toml"
     about = "configuration file (default: $TOOLGATE_CONFIG, else gateway.toml)"
     common.add_argument("--config", type=Path, default=Path(default), metavar="PATH", help=about)
-    shape = argparse.ArgumentParser(add_help=False)
-    shape.add_argument("--json", action="store_true", help="print JSON")
+    json = argparse.ArgumentParser(add_help=False)
+    json.add_argument("--json", action="store_true", help="print JSON")
 
     serve = verbs.add_parser("serve", parents=[common], help="run the gateway")
     serve.add_argument("--host", help="address to listen on, instead of the configured one")
@@ -64,18 +64,18 @@ def parser() -> argparse.ArgumentParser:
     check = verbs.add_parser("check", parents=[common], help="check configuration and policies")
     check.add_argument("--connect", action="store_true", help="also connect to every server")
 
-    tools = verbs.add_parser("tools", parents=[common, shape], help="list the tools of all servers")
+    tools = verbs.add_parser("tools", parents=[common, json], help="list the tools of all servers")
     tools.add_argument("--agent", help="also tell what this agent may call")
 
     token = verbs.add_parser("token", help="create, list and revoke tokens of agents")
     deeds = token.add_subparsers(dest="deed", required=True, metavar="create|list|revoke")
-    create = deeds.add_parser("create", parents=[common, shape], help="make a token and show it once")
+    create = deeds.add_parser("create", parents=[common, json], help="make a token and show it once")
     create.add_argument("agent", metavar="AGENT", help="an agent that has a policy file")
     create.add_argument("--expires", type=_span, metavar="SPAN", help="valid for this long, such as 12h or 30d")
     about = "fill this in where the policy binds claims.NAME; NAME:=JSON for a number or boolean; repeatable"
     create.add_argument("--claim", type=_claim, action="append", default=[], metavar="NAME=VALUE", help=about)
     create.add_argument("--url", help="address of the gateway as clients see it, when it differs")
-    deeds.add_parser("list", parents=[common, shape], help="list tokens; never the tokens themselves")
+    deeds.add_parser("list", parents=[common, json], help="list tokens; never the tokens themselves")
     revoke = deeds.add_parser("revoke", parents=[common], help="make a token void, for good")
     revoke.add_argument("id", metavar="ID", help="as shown by: toolgate token list")
     _policy(verbs.add_parser("policy", help="test, explain, show, compare and export policies"), common, shape)
@@ -131,7 +131,7 @@ def _claim(text: str) -> tuple[str, str | float | bool]:
     if sign == "=":
         return name, value
     try:
-        parsed = json.loads(value)
+        parsed = loads(value)
     except ValueError:
         parsed = None
     if not isinstance(parsed, bool | int | float) or not math.isfinite(parsed):

@@ -1,15 +1,17 @@
 """Who may call what, with which arguments: policy files in, decisions out. The one door to Casbin.
 
-files    bytes on disk to text and tables, strictly
-rules    one rule: what it names, and how names are matched
-where    conditions on arguments: what they may say, and when they hold
-narrow   a tool's input schema as one agent may see it
-enforcer Casbin: the model decisions rely on, and one enforcer per agent
-index    which rules can match an object
-grant    what one agent may do, compiled, and its decisions
-policy   the policy of all agents: what the gateway works with
-loader   a folder of files to one Policy, or every problem in it
-names    the names in rules against what servers offer
+files      bytes on disk to text and tables, strictly
+rules      one rule: what it names, and how names are matched
+where      conditions on arguments, compiled: when they hold (vocabulary: what they may say)
+extras     what else a rule may say: bind, shadow, gate, limit, budget
+page       one TOML file to its rules (casbin_csv: one in Casbin's own format)
+narrow     a tool's input schema as one agent may see it
+enforcer   Casbin: the model decisions rely on, and one enforcer per agent
+index      which rules can match an object
+grant      what one agent may do, compiled, and its decisions
+policy     the policy of all agents: what the gateway works with
+loader     a folder of files to one Policy, or every problem in it
+names      the names in rules against what servers offer
 """
 
 from gateway.policy.grant import Decision

@@ -44,14 +44,13 @@ class CsvReader:
             for number, line in enumerate(self.text.split("\n"), 1)
             for cells in self._cells(line, number)
         ]
-        roles = tuple(cells[2].removeprefix(_ROLE) for _, cells in lines if cells[0] == "g")
+        roles = tuple(dict.fromkeys(cells[2].removeprefix(_ROLE) for _, cells in lines if cells[0] == "g"))
         rules = [self._rule(number, cells) for number, cells in lines if cells[0] == "p"]
         grants = roles or any(rule.effect == "allow" for rule in rules)
         if not grants and len(self.report.problems) == before:
             fix = "add an allow, or write a TOML file with deny_all = true"
             self.report.problem(self.path, "p", "no line allows anything, and no role is named", fix)
-        denies = [rule for rule in rules if rule.effect == "deny"]
-        return Page(self._agent, self.path, roles, (*(rule for rule in rules if rule not in denies), *denies))
+        return Page(self._agent, self.path, roles, tuple(sorted(rules, key=lambda rule: rule.effect)))
 
     @property
     def _agent(self) -> str:

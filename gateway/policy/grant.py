@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.policy.enforcer import Enforcer
 from gateway.policy.index import Index
 from gateway.policy.rules import Action, Rule
 from gateway.policy.where import Condition
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 MAX_MATCHES = 10_000
 MAX_HOLDING = 256
+MAX_NAME = 512
 """Names and arguments come from requests: what is remembered about them is bounded."""
 
 MAX_TEXT = 600
@@ -65,7 +69,7 @@ class Match:
 
     def decide(self, arguments: Mapping[str, Any]) -> Decision:
         holding = frozenset([each.rule for each in self.conditions if each.holds(arguments)])
-        decision = self.decisions.get(holding) or self._decided(holding)
+        decision = self._decided(holding)
         if decision.allowed or decision.text:
             return decision
         return replace(decision, text=self._explain(decision.rule, arguments))
@@ -135,7 +139,13 @@ class Grant:
             rules = tuple(self.rules[place] for place in places)
             conditions = tuple(self.conditions[rule.id] for rule in rules if rule.id in self.conditions)
             match = Match(self._enforcer, (server, name, action), rules, conditions)
-            if len(self._matches) >= MAX_MATCHES:
-                self._matches.clear()
-            self._matches[places] = match
+            if len(server) + len(name) <= MAX_NAME:
+                keep(self._matches, places, match)
         return match
+
+
+def keep(remembered: dict[K, V], key: K, value: V) -> None:
+    """Remember one more; when there are too many, all others are forgotten."""
+    if len(remembered) >= MAX_MATCHES:
+        remembered.clear()
+    remembered[key] = value

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import Problem
-from gateway.policy.grant import MAX_MATCHES, NOTHING, NOWHERE, Decision, Grant, Match
+from gateway.policy.grant import MAX_NAME, NOTHING, NOWHERE, Decision, Grant, Match, keep
 from gateway.policy.narrow import narrow
 from gateway.policy.rules import Action, Rule, seg
-
-MAX_NAME = 512
-"""Longer names are decided on, and not remembered."""
 
 _Key = tuple[str, str, str, Action]
 
@@ -77,13 +74,10 @@ class Policy:
         try:
             return self._matches[key]
         except KeyError:
-            grant = self.grants.get(agent)
-            possible = grant is not None and _is_name(server) and _is_name(name)
-            match = grant.match(server, name, action) if grant is not None and possible else None
+            grant = self.grants.get(agent) if _is_name(server) and _is_name(name) else None
+            match = grant.match(server, name, action) if grant is not None else None
         if len(server) + len(name) <= MAX_NAME:
-            if len(self._matches) >= MAX_MATCHES:
-                self._matches.clear()
-            self._matches[key] = match
+            keep(self._matches, key, match)
         return match
 
 

@@ -50,6 +50,11 @@ def test_a_csv_grants_what_its_lines_say(write: Write) -> None:
     assert {rule.place.rpartition(":")[2] for rule in policy.rules("a")} == {"2", "3", "4", "6"}
 
 
+def test_rules_stand_as_in_a_toml_file_allows_before_denies(write: Write) -> None:
+    policy = loaded(write, "p, a, *, delete_*, call, deny\ng, a, reader\ng, a, role:reader\n" + LINE)
+    assert [rule.id for rule in policy.rules("a")] == ["a.csv:4", "a.csv:1", "roles/reader.toml:allow[0]"]
+
+
 def test_casbins_own_reader_makes_the_same_rules_of_it(write: Write, tmp_path: Path) -> None:
     (tmp_path / "model.conf").write_text(MODEL.replace("act, eft, rule", "act, eft"))
     (tmp_path / "a.csv").write_text(GOOD)

@@ -66,6 +66,8 @@ def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
             {"exclusiveMaximum": True, "maximum": 9, "type": "number", "allOf": [{"exclusiveMaximum": 5}]},
         ),
         ({"pattern": "^a"}, {"pattern": "b$"}, {"pattern": "^a", "type": "string", "allOf": [{"pattern": "b$"}]}),
+        ({"const": {"a": 1, "b": 2}}, {"const": {"b": 2, "a": 1}}, {"const": {"b": 2, "a": 1}}),
+        ({"type": ["string"]}, {"minLength": 1}, {"type": ["string"], "minLength": 1}),
         ({"enum": ["a"]}, {"enum": ["b"]}, {"enum": ["a"], "allOf": [{"enum": ["b"]}]}),
         ({"const": 1}, {"const": True}, {"const": 1, "allOf": [{"const": True}]}),
         ({"$ref": "#/$defs/M"}, {"const": 5}, {"allOf": [{"$ref": "#/$defs/M"}, {"const": 5}]}),
@@ -83,6 +85,29 @@ def test_keywords_that_collide_are_tightened_or_kept_side_by_side(
 ) -> None:
     schema = narrowed(build, {"type": "object", "properties": {"x": own}}, {"x": where})
     assert schema["properties"]["x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tighter", "kind"),
+    [
+        *(
+            ("maximum", 3, "number"),
+            ("exclusiveMaximum", 3, "number"),
+            ("maxLength", 3, "string"),
+            ("maxItems", 3, "array"),
+        ),
+        *(
+            ("minimum", 7, "number"),
+            ("exclusiveMinimum", 7, "number"),
+            ("minLength", 7, "string"),
+            ("minItems", 7, "array"),
+        ),
+    ],
+)
+def test_of_two_bounds_the_tighter_is_shown(build: Build, keyword: str, tighter: int, kind: str) -> None:
+    for own, other in ((3, 7), (7, 3)):
+        schema = narrowed(build, {"type": "object", "properties": {"x": {keyword: own}}}, {"x": {keyword: other}})
+        assert schema["properties"]["x"] == {keyword: tighter, "type": kind}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from spellings import SPELLINGS, readable
 
 from gateway.call import Result
+from gateway.rules.look import Look
 from gateway.rules.screen import Screen
 from gateway.rules.secrets import MASK, Secrets
+from gateway.rules.unicode import strip
 
 CUT = "[cut by toolgate: "
 
@@ -132,6 +134,13 @@ def test_hidden_characters_are_cut_out_and_counted_and_emoji_stay() -> None:
     assert clean["content"][0]["text"] == f"fine red \U0001f468\u200d\U0001f469\u200d\U0001f467 {flag}\nnext\tcolumn"
     assert clean["structuredContent"]["a"] == clean["content"][0]["text"] and clean["requestState"] == text
     assert findings.stripped == {"content": 1, "structuredContent": 1}
+
+
+def test_a_look_suspects_all_that_would_be_cut_out() -> None:
+    codes = [*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE1000)]
+    cut_out = [char for char in map(chr, codes) if strip(char * 6) != char * 6]
+    assert len(cut_out) > 3000
+    assert all(Look.at(said(f"a{char}"), Secrets()).hidden for char in cut_out)
 
 
 @given(before=st.integers(0, 3 * LIMIT), text=st.sampled_from(["x", SECRET, "\u200b", "é"]))

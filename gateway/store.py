@@ -8,7 +8,6 @@ that does not answer, fails appends within seconds; the writer goes on trying un
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import queue
@@ -19,12 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     Column,
     Executable,
     Float,
-    Index,
     Integer,
     MetaData,
     Row,
@@ -33,8 +30,8 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    text,
 )
-from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.errors import Unrecorded
 
@@ -62,17 +59,17 @@ events = Table(
     Column("run", String(256)),
     Column("reason", String(32)),
     Column("data", Text, nullable=False),
-    Index("events_call", "call"),
 )
-"""Append-only. `at` is seconds since the epoch; `data` is a JSON object; see `gateway.audit` for kinds."""
+"""Append-only, so `seq` grows and no number comes twice. `at` is seconds since the epoch; `data` is a JSON object;
+see `gateway.audit` for kinds. There is no index besides `seq`: each would cost every commit another page."""
 
 EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
 """The columns of an event, in the order in which `Store.append` takes their values."""
 
-_VALUES = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(EVENT)))
-_INSERT = f"INSERT INTO events ({', '.join(EVENT)}) SELECT {_VALUES} FROM json_each(?)"
-"""One statement for a whole group: the driver takes the interpreter lock back after each step, and under load
-waits for it each time."""
+_INTO = f"INSERT INTO events ({', '.join(EVENT)}) VALUES "
+_ROW = f"({', '.join('?' * len(EVENT))})"
+_MOST_ROWS = 1000
+"""Events in one group: a statement takes at most 32,766 values."""
 
 EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
 
@@ -120,7 +117,7 @@ class Store:
         self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
         event.listen(self.engine, "connect", _pragmas)
         metadata.create_all(self.engine)
-        self._errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self.write(text("DROP INDEX IF EXISTS events_call"))  # 0.1.0 kept one
         self.failed: str | None = None
         self._failed_at = 0.0
         self._stalled = False
@@ -177,8 +174,13 @@ class Store:
 
     def _write_forever(self) -> None:
         # The driver's own connection: a commit is on every call's way, and Core's machinery costs as much again.
-        driver = self.engine.raw_connection()
-        driver.cursor().execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
+        pooled = self.engine.raw_connection()
+        driver: Any = pooled.driver_connection
+        pooled.detach()
+        # Without isolation level a statement is a transaction. Where BEGIN and COMMIT are statements of their own the
+        # driver lets go of the interpreter lock for each, and under load waits each time until it has it again.
+        driver.isolation_level = None
+        driver.execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
         try:
             closing = False
             while not closing:
@@ -192,14 +194,15 @@ class Store:
 
     def _gather(self) -> list[_Batch | None]:
         """All that waits to be written; empty when nothing came for a while."""
-        batches: list[_Batch | None] = []
-        with contextlib.suppress(queue.Empty):
-            batches.append(self._queue.get(timeout=_TRY_AGAIN))
-            while True:
-                batches.append(self._queue.get_nowait())
+        try:
+            batches = [self._queue.get(timeout=_TRY_AGAIN)]
+        except queue.Empty:
+            return []
+        while not self._queue.empty() and len(batches) < _MOST_ROWS:
+            batches.append(self._queue.get_nowait())
         return batches
 
-    def _commit(self, driver: PoolProxiedConnection, batches: list[_Batch]) -> str | None:
+    def _commit(self, driver: Any, batches: list[_Batch]) -> str | None:
         """Write the batches in one transaction; what went wrong, or None. After a failure the gap is put on record."""
         started = time.perf_counter()
         rows = [row for batch in batches for row in batch.rows]
@@ -208,11 +211,9 @@ class Store:
             gap = json.dumps({"problem": self.failed, "since": self._failed_at})
             rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
         try:
-            driver.cursor().execute(_INSERT, (orjson.dumps(rows).decode(),))
-            driver.commit()
+            values = [value for row in rows for value in row]
+            driver.execute(_INTO + ", ".join([_ROW] * len(rows)), values)
         except Exception as error:  # whatever it is, the thread must live to write the next group
-            with contextlib.suppress(self._errors):
-                driver.rollback()
             self._fail(type(error).__name__)
             return self.failed
         finally:
@@ -233,10 +234,8 @@ class Store:
 
     @staticmethod
     def _settle(batches: list[_Batch], problem: str | None) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Batch]] = {}
-        for batch in batches:
-            by_loop.setdefault(batch.loop, []).append(batch)
-        for loop, group in by_loop.items():
+        for loop in {batch.loop for batch in batches}:
+            group = [batch for batch in batches if batch.loop is loop]
             try:
                 loop.call_soon_threadsafe(_finish, group, problem)
             except RuntimeError:  # the loop is closed: nobody waits any more

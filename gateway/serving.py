@@ -24,9 +24,10 @@ _GRACE = 2
 
 
 class Joined:
-    """A transport that writes once a turn of the loop what uvicorn writes in pieces: head and body of an answer.
+    """A transport that writes at once what uvicorn writes in pieces: head and body of an answer.
 
-    Two writes are two system calls and two packets, the dearest things in the answer to a small call.
+    Two writes are two system calls and two packets, the dearest things in the answer to a small call. What is not
+    flushed, the beginning of a stream, goes out with the next turn of the loop.
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,16 +40,16 @@ class Joined:
 
     def write(self, data: bytes) -> None:
         if not self._pieces:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._pieces.append(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._pieces:
             pieces, self._pieces = self._pieces, []
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
 
@@ -56,7 +57,12 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol on a Joined transport."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type] # stands in for one
+        self._joined = Joined(transport, self.loop)
+        super().connection_made(self._joined)  # type: ignore[arg-type] # stands in for one
+
+    def on_response_complete(self) -> None:
+        self._joined.flush()
+        super().on_response_complete()
 
 
 class Server(uvicorn.Server):

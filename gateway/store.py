@@ -67,8 +67,8 @@ see `gateway.audit` for kinds. There is no index besides `seq`: each would cost 
 EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
 """The columns of an event, in the order in which `Store.append` takes their values."""
 
-_MOST_ROWS = 1000
-"""Events in one group: a statement takes at most 32,766 values."""
+_MOST_ROWS = 100
+"""Events in one group: every SQLite takes 999 values in a statement, and the driver keeps 128 statements compiled."""
 
 EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
 

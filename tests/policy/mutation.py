@@ -49,6 +49,7 @@ SECONDS = 60
 
 EQUIVALENT: dict[str, str] = {
     "loader: True -> False": "keys are put in in a fixed order, so sorting them changes no digest from load to load",
+    "page: False -> True": "stands for an absent deny_all, of which only the type is asked",
     "vocabulary: True -> False": "in place of an absent value, where both are JSON; and of one reading, as below",
     "vocabulary: False -> True": "a schema that compiles in one reading compiles in the other",
 }

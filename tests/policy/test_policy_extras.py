@@ -199,3 +199,13 @@ def test_every_extra_changes_the_digest(build: Build) -> None:
         {"budget": [{"sum": "amount", "max": 5, "per": "day"}]},
     ]
     assert len({build(("allow", plain | extra)).digest for extra in extras}) == len(extras)
+
+
+def test_the_order_in_which_arguments_are_written_does_not_change_the_digest(build: Build) -> None:
+    for key, sayings in (
+        ("where", {"a": {"maximum": 1}, "b": {"maximum": 2}}),
+        ("bind", {"a": "claims.a", "b": "claims.b"}),
+    ):
+        turned = dict(reversed(sayings.items()))
+        digests = {build(("allow", {"tool": "payment/charge", key: said})).digest for said in (sayings, turned)}
+        assert len(digests) == 1, key

@@ -67,6 +67,7 @@ def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
         ),
         ({"pattern": "^a"}, {"pattern": "b$"}, {"pattern": "^a", "type": "string", "allOf": [{"pattern": "b$"}]}),
         ({"const": {"a": 1, "b": 2}}, {"const": {"b": 2, "a": 1}}, {"const": {"b": 2, "a": 1}}),
+        ({"const": {"b": 2, "a": 1}}, {"const": {"a": 1, "b": 2}}, {"const": {"a": 1, "b": 2}}),
         ({"type": ["string"]}, {"minLength": 1}, {"type": ["string"], "minLength": 1}),
         ({"enum": ["a"]}, {"enum": ["b"]}, {"enum": ["a"], "allOf": [{"enum": ["b"]}]}),
         ({"const": 1}, {"const": True}, {"const": 1, "allOf": [{"const": True}]}),

@@ -83,15 +83,15 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _policy(policy: argparse.ArgumentParser, common: argparse.ArgumentParser, shape: argparse.ArgumentParser) -> None:
+def _policy(policy: argparse.ArgumentParser, common: argparse.ArgumentParser, json: argparse.ArgumentParser) -> None:
     deeds = policy.add_subparsers(dest="deed", required=True, metavar="test|explain|matrix|diff|export")
     connecting = argparse.ArgumentParser(add_help=False)
     connecting.add_argument("--connect", action="store_true", help="also ask every server for its tools")
 
-    test = deeds.add_parser("test", parents=[common, shape], help="try the tests in tests.toml")
+    test = deeds.add_parser("test", parents=[common, json], help="try the tests in tests.toml")
     test.add_argument("--strict", action="store_true", help="fail too when a rule or an agent is not tested")
 
-    explain = deeds.add_parser("explain", parents=[common, shape], help="tell why a call is allowed or denied")
+    explain = deeds.add_parser("explain", parents=[common, json], help="tell why a call is allowed or denied")
     explain.add_argument("agent", metavar="AGENT", help="an agent that has a policy file")
     explain.add_argument("target", metavar="TOOL", help="server/tool, or server__tool as agents see it")
     about = "a JSON object, or NAME=TEXT and NAME:=JSON for each argument"
@@ -99,10 +99,10 @@ def _policy(policy: argparse.ArgumentParser, common: argparse.ArgumentParser, sh
     about = "read (TOOL is server/URI) or get (TOOL is server/prompt), instead of call"
     explain.add_argument("--action", choices=("call", "read", "get"), default="call", help=about)
 
-    matrix = deeds.add_parser("matrix", parents=[common, shape, connecting], help="show who may call what")
+    matrix = deeds.add_parser("matrix", parents=[common, json, connecting], help="show who may call what")
     matrix.add_argument("--html", type=Path, metavar="FILE", help="write a page instead")
 
-    diff = deeds.add_parser("diff", parents=[common, shape, connecting], help="tell every decision that changes")
+    diff = deeds.add_parser("diff", parents=[common, json, connecting], help="tell every decision that changes")
     diff.add_argument("old", type=Path, metavar="OLD", help="a policy folder")
     diff.add_argument("new", type=Path, metavar="NEW", help="a policy folder")
 

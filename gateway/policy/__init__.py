@@ -12,6 +12,17 @@ grant      what one agent may do, compiled, and its decisions
 policy     the policy of all agents: what the gateway works with
 loader     a folder of files to one Policy, or every problem in it
 names      the names in rules against what servers offer
+
+For those who look at a policy, and never on the path of a call:
+
+verdict    what becomes of a request: allow, deny or gate
+trials     tables of tests
+explain    why a request is decided as it is
+objects    the objects that rules tell apart
+matrix     agents against tools
+diffdifferences  every decision that changes between two policies (samples, pattern: arguments that show it)
+export     for Casbin's own tools
+lint       what goes wrong in practice (contradiction, idle: how it is found)
 """
 
 from gateway.policy.grant import Decision

@@ -29,6 +29,9 @@ _OTHERS = (
 _OPERATORS = (exp.And, exp.Or, exp.Xor, exp.Case, exp.Cast, exp.TryCast, exp.Exists, exp.Any, exp.All, exp.Unnest)
 """Functions to sqlglot, but none to whoever writes a list of them."""
 
+_SHOWN = 40
+"""Characters of a function's name that a refusal tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -95,8 +98,7 @@ class Policy:
             raise ValueError("must be SQL that names tables of this database, not files, stages or other servers")
         if self.tables is None or (not table.db and _is_cte(table)):
             return
-        qualified = f"{table.db.lower()}.{name}" if table.db else name
-        if qualified not in self.tables or table.catalog:
+        if ".".join(part.name.lower() for part in table.parts) not in self.tables:
             raise ValueError(f"must be SQL over these tables only: {', '.join(sorted(self.tables))}")
 
     def _check_function(self, function: exp.Func) -> None:
@@ -111,7 +113,9 @@ class Policy:
                     f"must be SQL with these functions only: {', '.join(sorted(self.functions)) or 'none'}"
                 )
         elif any(FUNCTIONS_DENIED.fullmatch(name) for name in names):
-            raise ValueError(f"must be SQL without functions that reach beyond the data; it calls {min(names)}")
+            raise ValueError(
+                f"must be SQL without functions that reach beyond the data; it calls {min(names)[:_SHOWN]}"
+            )
         elif isinstance(function.parent, exp.Table | exp.Lateral) and function.arg_key == "this":
             if isinstance(function.parent, exp.Table):
                 _check_packages([function.parent.db])

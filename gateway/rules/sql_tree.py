@@ -29,6 +29,7 @@ _OTHERS = (
 _OPERATORS = (exp.And, exp.Or, exp.Xor, exp.Case, exp.Cast, exp.TryCast, exp.Exists, exp.Any, exp.All, exp.Unnest)
 """Functions to sqlglot, but none to whoever writes a list of them."""
 
+_OUTSIDE = "must be SQL that names tables of this database, not files, stages or other servers"
 _SHOWN = 40
 """Characters of a function's name that a refusal tells."""
 
@@ -80,6 +81,8 @@ class Policy:
                 raise ValueError(f"must be SQL that only reads tables; it holds a {node.key.upper()}")
             if node.args.get("settings"):
                 raise ValueError("must be SQL without settings")
+            if isinstance(node, exp.TableFromRows) and not isinstance(node.this, exp.Func):
+                raise ValueError(_OUTSIDE)  # TABLE('name') is a table by another way
             if isinstance(node, exp.Table):
                 self._check_table(node)
             elif isinstance(node, exp.Column):
@@ -95,7 +98,7 @@ class Policy:
             return  # judged as a function
         name = table.name.lower()
         if not isinstance(source, exp.Identifier) or TABLES_OUTSIDE[self.dialect].search(name):
-            raise ValueError("must be SQL that names tables of this database, not files, stages or other servers")
+            raise ValueError(_OUTSIDE)
         if self.tables is None or (not table.db and _is_cte(table)):
             return
         if ".".join(part.name.lower() for part in table.parts) not in self.tables:
@@ -116,7 +119,7 @@ class Policy:
             raise ValueError(
                 f"must be SQL without functions that reach beyond the data; it calls {min(names)[:_SHOWN]}"
             )
-        elif isinstance(function.parent, exp.Table | exp.Lateral) and function.arg_key == "this":
+        elif isinstance(function.parent, exp.Table | exp.Lateral | exp.TableFromRows) and function.arg_key == "this":
             if isinstance(function.parent, exp.Table):
                 _check_packages([function.parent.db])
             if not names & FUNCTIONS_OF_TABLES:

@@ -79,6 +79,8 @@ OTHERS = [
     ("oracle", "SELECT httpuritype('http://x').getclob() FROM dual"),
     ("snowflake", "SELECT * FROM @stage/file"),
     ("snowflake", "SELECT system$wait(10)"),
+    ("snowflake", "SELECT * FROM TABLE('secret')"),
+    ("snowflake", "SELECT * FROM TABLE(mine(1))"),
     ("bigquery", "SELECT * FROM EXTERNAL_QUERY('a', 'b')"),
     ("duckdb", "SELECT * FROM 'data.csv'"),
     ("duckdb", "SELECT * FROM read_csv('x')"),

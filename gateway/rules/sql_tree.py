@@ -83,6 +83,8 @@ class Policy:
                 raise ValueError("must be SQL without settings")
             if isinstance(node, exp.TableFromRows) and not isinstance(node.this, exp.Func):
                 raise ValueError(_OUTSIDE)  # TABLE('name') is a table by another way
+            if isinstance(node, exp.In) and node.args.get("field") is not None:
+                raise ValueError("must be SQL with a list or a SELECT in parentheses after IN")  # not a bare table
             if isinstance(node, exp.Table):
                 self._check_table(node)
             elif isinstance(node, exp.Column):

@@ -46,6 +46,8 @@ OTHERS = [
     ("sqlite", "SELECT load_extension('x')"),
     ("sqlite", "SELECT readfile('/etc/passwd')"),
     ("sqlite", "SELECT * FROM pragma_table_info('t')"),
+    ("sqlite", "SELECT 1 IN secret"),
+    ("sqlite", "SELECT * FROM orders WHERE id NOT IN [secret]"),
     ("sqlite", ""),
     ("sqlite", "-- nothing"),
     ("sqlite", "hello there"),

@@ -29,6 +29,10 @@ _OTHERS = (
 _OPERATORS = (exp.And, exp.Or, exp.Xor, exp.Case, exp.Cast, exp.TryCast, exp.Exists, exp.Any, exp.All, exp.Unnest)
 """Functions to sqlglot, but none to whoever writes a list of them."""
 
+_OUTSIDE = "must be SQL that names tables of this database, not files, stages or other servers"
+_SHOWN = 40
+"""Characters of a function's name that a refusal tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -77,6 +81,10 @@ class Policy:
                 raise ValueError(f"must be SQL that only reads tables; it holds a {node.key.upper()}")
             if node.args.get("settings"):
                 raise ValueError("must be SQL without settings")
+            if isinstance(node, exp.TableFromRows) and not isinstance(node.this, exp.Func):
+                raise ValueError(_OUTSIDE)  # TABLE('name') is a table by another way
+            if isinstance(node, exp.In) and node.args.get("field") is not None:
+                raise ValueError("must be SQL with a list or a SELECT in parentheses after IN")  # not a bare table
             if isinstance(node, exp.Table):
                 self._check_table(node)
             elif isinstance(node, exp.Column):
@@ -92,11 +100,10 @@ class Policy:
             return  # judged as a function
         name = table.name.lower()
         if not isinstance(source, exp.Identifier) or TABLES_OUTSIDE[self.dialect].search(name):
-            raise ValueError("must be SQL that names tables of this database, not files, stages or other servers")
+            raise ValueError(_OUTSIDE)
         if self.tables is None or (not table.db and _is_cte(table)):
             return
-        qualified = f"{table.db.lower()}.{name}" if table.db else name
-        if qualified not in self.tables or table.catalog:
+        if ".".join(part.name.lower() for part in table.parts) not in self.tables:
             raise ValueError(f"must be SQL over these tables only: {', '.join(sorted(self.tables))}")
 
     def _check_function(self, function: exp.Func) -> None:
@@ -111,8 +118,10 @@ class Policy:
                     f"must be SQL with these functions only: {', '.join(sorted(self.functions)) or 'none'}"
                 )
         elif any(FUNCTIONS_DENIED.fullmatch(name) for name in names):
-            raise ValueError(f"must be SQL without functions that reach beyond the data; it calls {min(names)}")
-        elif isinstance(function.parent, exp.Table | exp.Lateral) and function.arg_key == "this":
+            raise ValueError(
+                f"must be SQL without functions that reach beyond the data; it calls {min(names)[:_SHOWN]}"
+            )
+        elif isinstance(function.parent, exp.Table | exp.Lateral | exp.TableFromRows) and function.arg_key == "this":
             if isinstance(function.parent, exp.Table):
                 _check_packages([function.parent.db])
             if not names & FUNCTIONS_OF_TABLES:

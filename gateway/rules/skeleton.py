@@ -88,8 +88,14 @@ def plain(dump: bytes) -> tuple[bytes, ...]:
 def _unescaped(dump: bytes) -> bytes:
     dump = dump.replace(b"\\n", b"  ")  # most escapes are this one, and as many bytes are put in place soonest
     first, *rest = dump.split(b"\\")
-    parts = [part[5:] if part[:1] == b"u" else part[1:] if part[:1] in b"rtbf" else part for part in rest]
-    return first + b"".join(parts) if rest else dump
+    return first + b"".join([_after_escape(part) for part in rest]) if rest else dump
+
+
+def _after_escape(part: bytes) -> bytes:
+    """What follows a backslash, less the rest of the escape; it may be none where the text itself holds it."""
+    if part[:1] == b"u":
+        return part[5:] if part[1:5].isalnum() else part
+    return part[1:] if part[:1] in b"rtbf" else part
 
 
 def _compatible(text: bytes) -> bytes:

@@ -10,7 +10,7 @@ import mcp.types as t
 import orjson
 import pytest
 from guard_parts import LIMIT, NUMBERS, SECRET, call, looked_at, results, said
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spellings import SPELLINGS, readable
 
@@ -33,6 +33,7 @@ def valid(result: Result) -> bool:
     return json.loads(orjson.dumps(result)) == result
 
 
+@settings(deadline=None)
 @given(result=results)
 def test_a_clean_result_is_handed_on_as_it_is(result: Result) -> None:
     before = orjson.dumps(result)
@@ -41,6 +42,7 @@ def test_a_clean_result_is_handed_on_as_it_is(result: Result) -> None:
     assert set(findings.kinds()) <= {"marker"}
 
 
+@settings(deadline=None)
 @given(result=results, how=st.sampled_from(sorted(SPELLINGS)), data=st.data())
 def test_a_secret_anywhere_leaves_a_valid_result_without_it(result: Result, how: str, data: Any) -> None:
     told = SPELLINGS[how](SECRET)
@@ -56,6 +58,7 @@ def test_a_secret_anywhere_leaves_a_valid_result_without_it(result: Result, how:
     assert readable(orjson.dumps(clean), SECRET) == []
 
 
+@settings(deadline=None)
 @given(result=results, texts=st.lists(st.text(max_size=3000), max_size=5), limit=st.integers(600, 6000))
 def test_what_leaves_is_never_larger_than_allowed_and_always_valid(
     result: Result, texts: list[str], limit: int
@@ -143,6 +146,7 @@ def test_a_look_suspects_all_that_would_be_cut_out() -> None:
     assert all(Look.at(said(f"a{char}"), Secrets()).hidden for char in cut_out)
 
 
+@settings(deadline=None)
 @given(before=st.integers(0, 3 * LIMIT), text=st.sampled_from(["x", SECRET, "\u200b", "é"]))
 def test_no_cut_leaves_a_part_of_a_secret(before: int, text: str) -> None:
     clean, findings = looked_at(said(text * (before // len(text)) + SECRET + text * LIMIT))

@@ -8,7 +8,7 @@ import json
 import orjson
 import pytest
 from guard_parts import SECRET, values, words
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spellings import SPELLINGS, readable
 
@@ -28,6 +28,7 @@ def found(known: Secrets, value: object) -> bool:
 
 
 @pytest.mark.parametrize("how", SPELLINGS)
+@settings(deadline=None)
 @given(secret=secrets, before=words, after=words)
 def test_every_spelling_is_found_and_masked_whatever_stands_around_it(
     how: str, secret: str, before: str, after: str
@@ -40,6 +41,7 @@ def test_every_spelling_is_found_and_masked_whatever_stands_around_it(
     assert readable(json.dumps(masked).encode(), secret) == []
 
 
+@settings(deadline=None)
 @given(secret=secrets, value=values)
 def test_a_value_without_a_secret_is_left_alone(secret: str, value: object) -> None:
     known = Secrets.of([f"{secret}-unseen-7c1e"])
@@ -62,6 +64,13 @@ def test_what_is_too_short_to_be_told_from_other_text_is_no_secret() -> None:
 def test_what_looks_like_nothing_stays_where_it_is_when_a_secret_beside_it_is_masked() -> None:
     known = Secrets.of([SECRET])
     assert known.masked(f"one {SECRET}, ﬁnd two {SECRET}{SECRET}.") == f"one {MASK}, ﬁnd two {MASK}."
+
+
+@pytest.mark.parametrize("text", ["\\u00名", "\\u", "\\", "\\\\u", "\\u12", "é\\x", "\\ud83d\\ude42", "\\n名\\"])
+def test_text_with_what_looks_like_escapes_is_read_as_well(text: str) -> None:
+    known = Secrets.of([SECRET])
+    assert not found(known, text) and known.masked(text) == text
+    assert found(known, f"{text} {SECRET}") and MASK in known.masked(f"{text} {SECRET}")
 
 
 def test_a_secret_in_data_is_found_be_it_text_or_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 OVERRIDES = "\u202d\u202e"
@@ -14,6 +15,8 @@ _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 _TO_LEFT = "\u202b\u2067"
 _TO_RIGHT = "\u202a\u2066\u2068"
 _CLOSERS = {"\u202c": "\u202a\u202b\u202d\u202e", "\u2069": "\u2066\u2067\u2068"}
+_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069\n\r\x1c-\x1e\x85\u2029]")
+"""Bidirectional controls, and what ends a paragraph."""
 _REORDERED = "bidirectional controls, which show text in another order"
 
 
@@ -25,7 +28,8 @@ def misplaced(text: str) -> dict[int, str | None]:
     """Positions of embeddings and isolates that are out of place: what they do, or None where they do nothing."""
     open_: list[int] = []
     found: dict[int, str | None] = {}
-    for index, char in enumerate(text):
+    for match in _CONTROLS.finditer(text):
+        index, char = match.start(), match[0]
         if char in _TO_LEFT or char in _TO_RIGHT or char in OVERRIDES:
             if len(open_) < _DEEPEST:
                 open_.append(index)
@@ -38,7 +42,7 @@ def misplaced(text: str) -> dict[int, str | None]:
             start = open_.pop()
             if text[start] in _TO_LEFT and not _harmless(text[start + 1 : index]):
                 found[start] = found[index] = _REORDERED
-        elif unicodedata.bidirectional(char) == "B":  # a paragraph ends everything in it
+        else:  # a paragraph ends everything in it
             found.update(_unclosed(text, open_, index))
             open_.clear()
     found.update(_unclosed(text, open_, len(text)))

@@ -41,6 +41,7 @@ class Policy:
 
     @classmethod
     def of(cls, dialect: str, write: bool, tables: Sequence[str] | None, functions: Sequence[str] | None) -> Self:
+        sqlglot.parse("SELECT 1", read=dialect)  # loads what is of this dialect
         return cls(dialect, write, _lower(tables), _lower(functions))
 
     def judge(self, text: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from gateway.rules.bidi import OVERRIDES, misplaced, right_to_left_letters
 
@@ -97,6 +98,13 @@ def _findings(text: str) -> Iterator[Finding]:
     placed = misplaced(text)
     marks = right_to_left_letters(text) if any(mark in text for mark in _MARKS) else 0
     for match in _RUN.finditer(text):
+        first, last = match.span()
+        if (
+            last - first == 1
+            and first not in placed
+            and _in_place(text[first - 1 : first], text[first], text[last : last + 1])
+        ):
+            continue
         for start, end, what in _of_run(text, *match.span(), placed):
             if end - start == 1 and text[start] in _MARKS and marks:
                 marks -= 1  # each letter of right-to-left text may have one
@@ -130,6 +138,12 @@ def _of_run(text: str, start: int, end: int, placed: dict[int, str | None]) -> I
             what = _alone(text[index], before, after) if len(bare) == 1 else None
             if what != "":
                 yield index, index + 1, what
+
+
+@lru_cache(8192)
+def _in_place(before: str, char: str, after: str) -> bool:
+    """Whether a run of one needs no closer look; asked first because it is quick, and usual in long texts."""
+    return not _TAG.match(char) and char not in OVERRIDES and char not in _MARKS and _alone(char, before, after) == ""
 
 
 def _alone(char: str, before: str, after: str) -> str | None:

@@ -61,4 +61,5 @@ def test_only_selects_are_sql_that_reads(rows: dict[tuple[str, str], dict[str, A
 def test_checks_take_milliseconds_at_most(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
     """Promised are 2 ms for 99 in 100, and 0.3 ms for most; a busy machine is given room."""
     for row in rows.values():
-        assert row["median"] < 2_000 and row["p99"] < 20_000, row
+        assert row["median"] < 2_000, row
+        assert row["total"] < 500 or row["p99"] < 20_000, row

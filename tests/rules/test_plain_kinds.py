@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -104,3 +106,14 @@ def test_addresses_of_people_are_taken(address: str) -> None:
     domain = address.rpartition("@")[2]
     if len(address) <= 254 and domain.isascii():
         assert rule("email")(address) == address
+
+
+def test_a_gateway_that_declares_no_such_argument_loads_none_of_their_parsers() -> None:
+    code = (
+        "import sys, gateway.app\n"
+        "from gateway.rules import compile_rules\n"
+        "from gateway.facts import Argument\n"
+        "compile_rules({'a': Argument(kind='name'), 'b': Argument(kind='path'), 'c': Argument(kind='regex')})\n"
+        "sys.exit(', '.join({'sqlglot', 'ada_url', 'nh3'} & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

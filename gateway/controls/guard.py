@@ -3,9 +3,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from gateway.audit import Audit
 from gateway.call import Call, CallNext, Peer, Result
@@ -13,8 +14,14 @@ from gateway.errors import Refused, Unbridgeable, Unrecorded, UpstreamError
 from gateway.metrics import Metrics
 from gateway.rules.screen import Screen, Withheld
 from gateway.rules.secrets import Secrets
+from gateway.rules.sizes import size
 
 log = logging.getLogger("toolgate.guard")
+
+T = TypeVar("T")
+
+_SMALL = 32_768
+"""Bytes of an answer that is looked at faster than a thread is begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,10 @@ class Guard:
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         screen = Screen(call, self._secrets(call), self.limit)
         try:
-            result = screen.result(await call_next(replace(call, peer=Screened(call.peer, screen))))
+            result = await call_next(replace(call, peer=Screened(call.peer, screen)))
+            result = await _aside(partial(screen.result, result), result)
         except UpstreamError as error:
-            told = screen.error(error)
+            told = await _aside(partial(screen.error, error), [error.message, error.data])
             await self._tell(screen, None)
             raise told from None
         except Refused:
@@ -52,7 +60,7 @@ class Guard:
         if not declared:
             return self.secrets
         given = [call.arguments[name] for name in declared if name in call.arguments]
-        return self.secrets | Secrets.of(text for value in given for text in _texts(value))
+        return self.secrets | Secrets.of((text for value in given for text in _texts(value)), once=True)
 
     async def _tell(self, screen: Screen, result: Result | None) -> None:
         """Raises Unrecorded in words that do not invite to call again."""
@@ -98,14 +106,24 @@ class Screened:
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         with contextlib.suppress(Withheld):
-            await self.peer.notify(method, self.screen.message(params, "notification"))
+            heard = await _aside(partial(self.screen.message, params, "notification"), params)
+            await self.peer.notify(method, heard)
 
     async def ask(self, method: str, params: dict[str, Any]) -> Result:
         try:
-            asked = self.screen.message(params, "question")
+            asked = await _aside(partial(self.screen.message, params, "question"), params)
         except Withheld:
             raise Unbridgeable(f"The question ({method}) is withheld: there is a secret in it, or too much.") from None
         return await self.peer.ask(method, asked)
+
+
+async def _aside(look: Callable[[], T], value: Any) -> T:
+    """What a look at `value` makes of it; in a thread when it may take long, so that other calls go on meanwhile."""
+    try:
+        small = size(value) <= _SMALL
+    except TypeError:  # nested too deep, which the look finds too
+        small = True
+    return look() if small else await asyncio.to_thread(look)
 
 
 def _texts(value: Any) -> Iterator[str]:

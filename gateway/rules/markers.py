@@ -15,7 +15,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from gateway.rules.skeleton import LETTERS, plain
 
-_LOOKED_AT = 262_144
+_LOOKED_AT = 131_072
 """Bytes from the start of a result that are looked at."""
 
 

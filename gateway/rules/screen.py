@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +11,7 @@ import orjson
 
 from gateway.call import Call, Result
 from gateway.errors import UpstreamError
-from gateway.rules.markers import marked
+from gateway.rules.look import Findings, Look
 from gateway.rules.results import (
     META,
     STRUCTURED,
@@ -23,7 +21,6 @@ from gateway.rules.results import (
     instead,
     map_parts,
     map_texts,
-    parts,
     rewrite,
     texts,
     told,
@@ -31,7 +28,7 @@ from gateway.rules.results import (
     without_structured,
 )
 from gateway.rules.secrets import Secrets
-from gateway.rules.sizes import cut
+from gateway.rules.sizes import cut, size
 from gateway.rules.skeleton import plain
 from gateway.rules.unicode import strip
 from gateway.rules.wrapper import nonce, wrap
@@ -39,45 +36,19 @@ from gateway.rules.wrapper import nonce, wrap
 _PLACES = ("content", STRUCTURED, META, "contents", "messages", "completion", "inputRequests", "requestState")
 _NOT_TEXT = "requestState"
 """Belongs to the upstream, byte for byte, and nobody reads it."""
-_SPREAD = (
-    "The answer is withheld: a secret is spread over its parts, so that it could not be masked. The tool did run; "
-    "do not call it again for this. Go on without the answer, and report this to whoever runs the gateway."
+_WITHHELD = (
+    "The answer is withheld: {why}. The tool did run; do not call it again for this. "
+    "Go on without the answer, and report this to whoever runs the gateway."
 )
-_UNREADABLE = (
-    "The answer is withheld: it is nested too deep to be looked at. The tool did run; do not call it again for this."
-)
+_SPREAD = "a secret is spread over its parts, so that it could not be masked"
+_LARGE = "a secret is in it, and it is larger than what is looked at closely"
+_DEEP = "it is nested too deep to be looked at"
 _MISFIT = "The structured content is withheld: without a secret that was in it, it is not what the tool promises."
-_CONTROL = re.compile(rb"\\(?:u00|b)")
-_LEADS = (0xC2, 0xCD, 0xD8, 0xE1, 0xE2, 0xE3, 0xEF, 0xF0, 0xF3)
-"""First bytes, in UTF-8, of all that is invisible."""
 _BLOB = "[withheld by toolgate: there was a secret in this data]"
 
 
 class Withheld(Exception):
-    """What was said cannot be made fit to leave."""
-
-
-@dataclass(slots=True)
-class Findings:
-    """What was found in the course of one call. `masked` and `stripped` count by place."""
-
-    masked: Counter[str] = field(default_factory=Counter)
-    stripped: Counter[str] = field(default_factory=Counter)
-    markers: tuple[str, ...] = ()
-    cut: int | None = None
-    """Bytes of what was too large."""
-    withheld: Counter[str] = field(default_factory=Counter)
-
-    def kinds(self) -> list[str]:
-        """Which there are, as metrics name them."""
-        found = {
-            "masked": self.masked,
-            "stripped": self.stripped,
-            "cut": self.cut,
-            "marker": self.markers,
-            "withheld": self.withheld,
-        }
-        return [kind for kind, value in found.items() if value]
+    """What was said cannot be made fit to leave; `str()` is why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,39 +67,31 @@ class Screen:
     def result(self, result: Result) -> Result:
         """The result as it may leave; the same object when there is nothing about it."""
         try:
-            clean, size = self._clean(result, None)
-        except Withheld:
-            return instead(self.call, _SPREAD)
-        except TypeError:
+            look = self._look(result)
+            if look.size <= self.limit and not (look.secret or look.hidden or self.untrusted):
+                return result
+            return self._fit(result, look)
+        except Withheld as withheld:
             self.findings.withheld["result"] += 1
-            return instead(self.call, _UNREADABLE)
-        if clean is result and size <= self.limit and not self.untrusted:
-            return result
-        if clean is not result and not fits(self.call, clean):
-            clean = without_structured(self.call, clean, _MISFIT)
-        own = isinstance(meta := clean.get(META), dict) and any(key.startswith("toolgate/") for key in meta)
-        wrapped = self.untrusted and not own
-        if wrapped:
-            clean = _structured_as_text(clean)
-        if size > self.limit:
-            self.findings.cut = size
-            clean = cut(self.call, clean, self.limit)
-        return self._wrapped(clean) if wrapped else clean
+            return instead(self.call, _WITHHELD.format(why=withheld))
 
     def message(self, params: dict[str, Any], place: str) -> dict[str, Any]:
         """Params of a notification or a question to the client. Raises Withheld."""
-        clean, size = self._clean(params, place)
-        if size > self.limit:
+        try:
+            look = self._look(params)
+            if look.size > self.limit:
+                raise Withheld(_LARGE)
+            return self._clean(params, look, place)
+        except Withheld:
             self.findings.withheld[place] += 1
-            raise Withheld
-        return clean
+            raise
 
     def error(self, error: UpstreamError) -> UpstreamError:
         """An error of the upstream's own as it may be told."""
         try:
             told = self.message({"message": error.message, "data": error.data}, "error")
-        except (Withheld, TypeError):
-            told = {"message": "The tool server's error is withheld: there was a secret in it.", "data": None}
+        except Withheld as withheld:
+            told = {"message": f"The tool server's error is withheld: {withheld}.", "data": None}
         if self.untrusted:
             told = {**told, "message": self._wrap([told["message"]])[0]}
         if told["message"] == error.message and told["data"] == error.data:
@@ -137,23 +100,40 @@ class Screen:
         made.retry_after, made.detail, made.recorded = error.retry_after, error.detail, error.recorded
         return made
 
-    def _clean(self, value: dict[str, Any], place: str | None) -> tuple[dict[str, Any], int]:
-        """`value` without hidden characters and secrets, and its size. Raises Withheld, or TypeError if too deep."""
-        dump = orjson.dumps(value)
-        readings = plain(dump)
-        clean = value
-        if _may_hide(dump):
-            clean = self._stripped(value, place)
-        if self.secrets.within(readings) or self._in_data(value, dump):
-            clean = self._masked(clean, place)
-        if found := marked(dump, readings):
-            self.findings.markers = tuple(sorted({*self.findings.markers, *found}))
-        return clean, len(dump) if clean is value else len(orjson.dumps(clean))
+    def _look(self, value: dict[str, Any]) -> Look:
+        try:
+            look = Look.at(value, self.secrets)
+        except TypeError:
+            raise Withheld(_DEEP) from None
+        if look.markers:
+            self.findings.markers = tuple(sorted({*self.findings.markers, *look.markers}))
+        return look
 
-    def _in_data(self, value: dict[str, Any], dump: bytes) -> bool:
-        if b'"data"' not in dump and b'"blob"' not in dump:
-            return False
-        return any(self.secrets.within_data(data) for part in parts(value) if (data := blob(part)))
+    def _fit(self, result: Result, look: Look) -> Result:
+        """What is cut goes before anything is looked at closely: the time that takes is bounded by `limit`.
+
+        A cut might leave a part of a secret, so there is none where there is a secret. Raises Withheld.
+        """
+        if look.size > self.limit and look.secret:
+            raise Withheld(_LARGE)
+        wrapped = self.untrusted and not _own(result)
+        fit = self._cut(_structured_as_text(result) if wrapped else result)
+        clean = self._clean(fit, look, None)
+        if clean is not fit and not fits(self.call, clean):
+            clean = without_structured(self.call, clean, _MISFIT)
+        clean = self._cut(clean)  # what stands for a secret may be longer than it
+        return self._wrapped(clean) if wrapped else clean
+
+    def _cut(self, result: Result) -> Result:
+        if (whole := size(result)) <= self.limit:
+            return result
+        self.findings.cut = max(whole, self.findings.cut or 0)
+        return cut(self.call, result, self.limit)
+
+    def _clean(self, value: dict[str, Any], look: Look, place: str | None) -> dict[str, Any]:
+        """`value` without hidden characters and secrets. Raises Withheld."""
+        clean = self._stripped(value, place) if look.hidden else value
+        return self._masked(clean, place) if look.secret else clean
 
     def _stripped(self, value: dict[str, Any], place: str | None) -> dict[str, Any]:
         def of(key: str, text: str) -> str:
@@ -182,8 +162,7 @@ class Screen:
 
         clean = _by_key(map_parts(value, emptied), of, numbers=True)
         if self.secrets.within(plain(orjson.dumps(clean))):
-            self.findings.withheld[place or "result"] += 1
-            raise Withheld
+            raise Withheld(_SPREAD)
         return clean
 
     def _wrapped(self, result: Result) -> Result:
@@ -195,11 +174,10 @@ class Screen:
         return [wrap(text, f"{self.call.server}/{self.call.tool}", number) for text in texts]
 
 
-def _may_hide(dump: bytes) -> bool:
-    """Whether `strip` may find something: a control, which JSON escapes, or what begins with one of these bytes."""
-    if b"\x7f" in dump or _CONTROL.search(dump):
-        return True
-    return not dump.isascii() and any(lead in dump for lead in _LEADS)
+def _own(result: Result) -> bool:
+    """Whether the gateway itself says it: upstreams cannot use keys of its own."""
+    meta = result.get(META)
+    return isinstance(meta, dict) and any(key.startswith("toolgate/") for key in meta)
 
 
 def _by_key(value: dict[str, Any], of: Callable[[str, str], str], *, numbers: bool = False) -> dict[str, Any]:

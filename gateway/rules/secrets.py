@@ -37,10 +37,10 @@ class Needles:
     automaton: BytesAhoCorasick
 
     @classmethod
-    def of(cls, alphabet: Alphabet, skeletons: Iterable[bytes]) -> Self:
+    def of(cls, alphabet: Alphabet, skeletons: Iterable[bytes], *, once: bool) -> Self:
         needles = sorted(skeletons)
-        small = sum(map(len, needles)) <= _FASTEST
-        how = Implementation.DFA if small else Implementation.ContiguousNFA
+        lasting = not once and sum(map(len, needles)) <= _FASTEST
+        how = Implementation.DFA if lasting else Implementation.ContiguousNFA
         return cls(alphabet, BytesAhoCorasick(needles, implementation=how))
 
     def within(self, text: bytes) -> bool:
@@ -68,8 +68,11 @@ class Secrets:
     needles: tuple[Needles, ...] = ()
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> Self:
-        """What is too short to be told from other text is left out: see SHORTEST."""
+    def of(cls, values: Iterable[str], *, once: bool = False) -> Self:
+        """What is too short to be told from other text is left out: see SHORTEST.
+
+        `once`: for one call, so made ready quickly rather than searched for quickly.
+        """
         letters, visible = set[bytes](), set[bytes]()
         for form in {form for value in values if len(value) >= SHORTEST for form in _forms(value)}:
             for alphabet, found in ((LETTERS, letters), (VISIBLE, visible)):
@@ -78,7 +81,7 @@ class Secrets:
                     found.add(skeleton)
                     break
         pairs = ((LETTERS, letters), (VISIBLE, visible))
-        return cls(tuple(Needles.of(alphabet, found) for alphabet, found in pairs if found))
+        return cls(tuple(Needles.of(alphabet, found, once=once) for alphabet, found in pairs if found))
 
     def __or__(self, other: Secrets) -> Secrets:
         return Secrets(self.needles + other.needles)
@@ -100,6 +103,8 @@ class Secrets:
 
     def masked(self, text: str) -> str:
         """`text` with MASK for each; the same object when there is none."""
+        if len(text) < SHORTEST and text.isascii():
+            return text
         spans = sorted(span for needles in self.needles for span in needles.spans(text))
         if not spans:
             return text

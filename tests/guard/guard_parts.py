@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gateway.call import Call, Content, Facts, Principal, Result, Silent, Tool
-from gateway.rules.screen import Findings, Screen
+from gateway.rules.look import Findings
+from gateway.rules.screen import Screen
 from gateway.rules.secrets import Secrets
 
 SECRET = "sk_live/Zx9+?&<q~7c1e"

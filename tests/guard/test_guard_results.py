@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from spellings import SPELLINGS, readable
 
 from gateway.call import Result
-from gateway.rules.secrets import MASK
+from gateway.rules.look import Look
+from gateway.rules.screen import Screen
+from gateway.rules.secrets import MASK, Secrets
+from gateway.rules.unicode import strip
 
 CUT = "[cut by toolgate: "
 
@@ -131,6 +134,26 @@ def test_hidden_characters_are_cut_out_and_counted_and_emoji_stay() -> None:
     assert clean["content"][0]["text"] == f"fine red \U0001f468\u200d\U0001f469\u200d\U0001f467 {flag}\nnext\tcolumn"
     assert clean["structuredContent"]["a"] == clean["content"][0]["text"] and clean["requestState"] == text
     assert findings.stripped == {"content": 1, "structuredContent": 1}
+
+
+def test_a_look_suspects_all_that_would_be_cut_out() -> None:
+    codes = [*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE1000)]
+    cut_out = [char for char in map(chr, codes) if strip(char * 6) != char * 6]
+    assert len(cut_out) > 3000
+    assert all(Look.at(said(f"a{char}"), Secrets()).hidden for char in cut_out)
+
+
+@given(before=st.integers(0, 3 * LIMIT), text=st.sampled_from(["x", SECRET, "\u200b", "é"]))
+def test_no_cut_leaves_a_part_of_a_secret(before: int, text: str) -> None:
+    clean, findings = looked_at(said(text * (before // len(text)) + SECRET + text * LIMIT))
+    assert "withheld" in clean["content"][0]["text"] and findings.kinds() == ["withheld"]
+
+
+def test_what_masks_secrets_may_be_longer_than_they_are_and_still_fits() -> None:
+    short = "a1b2c3d4"
+    screen = Screen(call(), Secrets.of([short]), LIMIT)
+    clean = screen.result(said(f"{short}, " * 400))
+    assert size(clean) <= LIMIT and MASK in clean["content"][0]["text"] and valid(clean)
 
 
 @pytest.mark.parametrize("content", ["words", 7, None, [7], [{"type": "text", "text": 7}], [{"type": "resource"}]])

@@ -23,6 +23,15 @@ Try next
   README.md         how to put your own servers and agents on it, Claude Code among them
 """
 
+SCENES = (
+    scenes.order,
+    scenes.declined,
+    scenes.overreach,
+    scenes.bound,
+    scenes.injection,
+    scenes.outage,
+)
+
 SERVING = """The shop is open. Ctrl-C closes it.
 
   gateway   {url}/mcp
@@ -60,7 +69,7 @@ def _play() -> int:
         say("Starting eight tool servers and the gateway on free ports ...")
         with Shop(Path(folder)) as shop:
             say(f"Ready after {time.monotonic() - started:.1f} seconds: the gateway is at {shop.url}/mcp.")
-            for scene in (scenes.order, scenes.declined, scenes.overreach, scenes.outage):
+            for scene in SCENES:
                 scene(shop)
             evidence.audit_log(shop)
             evidence.metrics(shop)

@@ -13,6 +13,7 @@ from agents.demo.shop import Shop
 _SHOWN = (
     "toolgate_calls_total",
     "toolgate_refusals_total",
+    "toolgate_signals_total",
     "toolgate_retries_total",
     "toolgate_breaker_state",
     "toolgate_upstream_up",
@@ -22,7 +23,7 @@ _SHOWN = (
 
 
 def audit_log(shop: Shop) -> None:
-    title(5, "What the audit log recorded")
+    title(7, "What the audit log recorded")
     with closing(sqlite3.connect(f"file:{shop.folder / 'toolgate.db'}?mode=ro", uri=True)) as store:
         counts = dict(store.execute("select kind, count(*) from events group by kind"))
         say(", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())) + ".")
@@ -48,7 +49,7 @@ def audit_log(shop: Shop) -> None:
 
 
 def metrics(shop: Shop) -> None:
-    title(6, "What the metrics say")
+    title(8, "What the metrics say")
     with urllib.request.urlopen(f"{shop.url}/metrics") as response:
         lines = response.read().decode().splitlines()
     for name in _SHOWN:

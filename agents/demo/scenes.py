@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from agents.demo.shop import AGENTS, ROOT, Shop
 from agents.tools import Answer, open_tools
 
 EXAMPLES = ROOT / "agents" / "examples"
+HOSTILE = "12345; DROP TABLE orders;--"
 PATIENCE = 15.0
 """Seconds a server that came back may stay unused."""
 
@@ -53,8 +55,45 @@ def overreach(shop: Shop) -> None:
     _expect(0, _run(shop, "loop", "--agent", "inventory", "--task", task, "--model", "scripted:overreach"))
 
 
+def bound(shop: Shop) -> None:
+    title(4, "The support agent meets the bound of its policy")
+    schema = asyncio.run(_schema(shop, "support", "billing__process_refund"))
+    say("policies/support.toml allows refunds of at most 2000 cents, and the agent's own list of tools says so:")
+    say(f"  billing__process_refund: amount is {json.dumps(schema['properties']['amount'])}")
+    if schema["properties"]["amount"].get("maximum") != 2000:
+        raise Surprise("the bound does not stand in the schema that the agent sees")
+    task = "A customer is angry: call billing__process_refund with " + json.dumps(_refund(99900)) + "."
+    say(f"Its task says: {task}")
+    _expect(0, _run(shop, "loop", "--agent", "support", "--task", task, "--model", "scripted:overreach"))
+    say(f"  within the bound, 1500 cents: {_outcome(asyncio.run(_refunded(shop, 1500)))}")
+
+
+def injection(shop: Shop) -> None:
+    title(5, "The same text twice: harmless as text, refused as SQL")
+    text, sql, select = asyncio.run(_injection(shop))
+    if text.is_error or select.is_error:
+        raise Surprise("what is harmless was refused")
+    if _reason(sql) != "unsafe_arguments":
+        raise Surprise("the statement was not refused by its kind")
+
+
+async def _injection(shop: Shop) -> tuple[Answer, Answer, Answer]:
+    async with open_tools(shop.url + "/mcp", shop.tokens["analyst"], 30.0) as tools:
+
+        async def tell(tool: str, arguments: dict[str, Any], key: str) -> Answer:
+            answer = await tools.call(f"records__{tool}", arguments, run="demo-injection", key=f"demo-injection/{key}")
+            say(f"  records__{tool} {json.dumps(arguments)}: {_outcome(answer)}")
+            return answer
+
+        say("An argument of kind text is data, whatever it looks like:")
+        text = await tell("search_orders", {"text": HOSTILE}, "1")
+        say("An argument of kind sql is parsed, and only one SELECT passes:")
+        sql = await tell("run_query", {"sql": HOSTILE}, "2")
+        return text, sql, await tell("run_query", {"sql": "SELECT count(*) FROM orders"}, "3")
+
+
 def outage(shop: Shop) -> None:
-    title(4, "The pricing server is killed and comes back")
+    title(6, "The pricing server is killed and comes back")
     asyncio.run(_outage(shop))
 
 
@@ -91,6 +130,20 @@ async def _outage(shop: Shop) -> None:
 async def _listed(shop: Shop, agent: str) -> list[str]:
     async with open_tools(shop.url + "/mcp", shop.tokens[agent], 30.0) as tools:
         return [definition["name"].partition("__")[2] for definition in tools.definitions]
+
+
+async def _schema(shop: Shop, agent: str, tool: str) -> dict[str, Any]:
+    async with open_tools(shop.url + "/mcp", shop.tokens[agent], 30.0) as tools:
+        return next(each["input_schema"] for each in tools.definitions if each["name"] == tool)
+
+
+def _refund(amount: int) -> dict[str, Any]:
+    return {"customer_id": "CUS-1001", "amount": amount, "reason": "late parcel"}
+
+
+async def _refunded(shop: Shop, amount: int) -> Answer:
+    async with open_tools(shop.url + "/mcp", shop.tokens["support"], 30.0) as tools:
+        return await tools.call("billing__process_refund", _refund(amount), run="demo-bound", key="demo-bound/1")
 
 
 async def _stock(shop: Shop) -> int:

@@ -20,7 +20,7 @@ from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("catalog", "inventory", "pricing", "payment", "fulfillment", "customers", "billing", "records")
-AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment", "support")
+AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment", "support", "analyst")
 PATIENCE = 30.0
 """Seconds that anything may take to start."""
 

@@ -31,8 +31,10 @@ GRANTED = {
         ("records", "search_orders"),
         ("records", "get_order"),
         ("billing", "check_balance"),
+        ("billing", "process_refund"),
         ("fulfillment", "track_package"),
     },
+    "analyst": {("records", "search_orders"), ("records", "run_query")},
 }
 
 

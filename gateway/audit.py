@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
@@ -89,11 +89,10 @@ class Audit:
 
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
-        others = events.alias()
-        outcome = exists().where(others.c.call == events.c.call, others.c.kind == "outcome")
         recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-        found = select(events.c.call).where(events.c.kind == "intent", recent, ~outcome).order_by(events.c.seq)
-        return [row.call for row in self.store.read(found)]
+        outcomes = func.count().filter(events.c.kind == "outcome")
+        calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
+        return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
 
     def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
         name, text = _name(call.tool), orjson.dumps(data).decode()

@@ -66,7 +66,7 @@ def _access(rules: Sequence[Rule]) -> Access:
     gates = set()
     for rule in rules:
         gates.add("none" if rule.gate is None else "some" if "when" in rule.gate else "all")
-        if rule.where is None and not rule.bind:
+        if rule.where is None and rule.bind is None:
             break
     else:
         return "depends"

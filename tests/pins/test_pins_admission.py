@@ -27,6 +27,7 @@ from gateway.store import Store
 from gateway.upstream import Listing
 
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "integer"}}}
+SECRET = "tr0ub4dor-and-3-more"
 CONFIG = '[servers.shop]\nurl = "http://127.0.0.1:1/mcp"\n[servers.depot]\nurl = "http://127.0.0.1:1/mcp"\n'
 
 
@@ -211,7 +212,7 @@ async def office(tmp_path: Path, pins: Pins) -> Any:
     config, metrics = load(tmp_path / "gateway.toml", {}), Metrics(["shop", "depot"])
     catalog = Catalog(config.servers)
     policy: Any = None
-    registration = Registration(config, lambda: policy, catalog, Audience(), metrics, pins, Secrets.of([]))
+    registration = Registration(config, lambda: policy, catalog, Audience(), metrics, pins, Secrets.of([SECRET]))
     task = asyncio.create_task(registration.run())
     yield Office(registration, catalog, metrics, pins)
     task.cancel()
@@ -267,3 +268,11 @@ async def test_suspicious_texts_are_reported_once_and_withheld_by_nothing(
     assert office.metrics.registry.get_sample_value("toolgate_suspicious_definitions", {"server": "shop"}) == 4
     office.list(Source("shop", Listing((tool("plain"),))))
     assert office.metrics.registry.get_sample_value("toolgate_suspicious_definitions", {"server": "shop"}) == 0
+
+
+async def test_a_secret_that_a_server_publishes_is_not_in_its_pin(office: Office, store: Store) -> None:
+    office.list(Source("shop", Listing((tool("pay", description=f"Use {SECRET}."),))))
+    await eventually(lambda: office.offered() == {"pay"}, 10)
+    (row,) = office.pins.rows()
+    assert row.definition is not None and "masked by toolgate" in row.definition
+    assert SECRET.encode() not in store.path.read_bytes() + store.path.with_name("toolgate.db-wal").read_bytes()

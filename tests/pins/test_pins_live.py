@@ -75,7 +75,7 @@ async def offers(client: Modern, *tools: str) -> None:
     async def holds() -> bool:
         return await client.tools() == [f"shelf__{name}" for name in ("poke", *tools)]
 
-    await eventually(holds, 10)
+    await eventually(holds, 30)
 
 
 def but_for_its_name(reply: Reply, name: str) -> Any:
@@ -111,7 +111,7 @@ async def test_a_changed_definition_is_withheld_and_told_until_it_is_accepted(pl
         assert but_for_its_name(refused, "shelf__pay") == but_for_its_name(absent, "shelf__nop")
         assert place.calls().count("pay") == 1
 
-        await eventually(lambda: place.state("pay") == "withheld", 10)
+        await eventually(lambda: place.state("pay") == "withheld", 30)
         async with client.session.get(place.gateway.url("/metrics")) as response:
             exposed = await response.text()
         assert 'toolgate_tools_withheld{server="shelf"} 1.0' in exposed
@@ -148,7 +148,7 @@ async def test_a_tool_that_comes_back_as_it_was_is_offered_again(place: Place) -
             place.offer(*other)
             await poke(client)
             await offers(client, *("charge" for each in other if each == tool("charge")))
-        await eventually(lambda: place.state("charge") == "pinned", 10)
+        await eventually(lambda: place.state("charge") == "pinned", 30)
 
 
 async def test_clients_hear_that_a_tool_is_withheld_and_that_it_is_back(place: Place) -> None:
@@ -159,13 +159,13 @@ async def test_clients_hear_that_a_tool_is_withheld_and_that_it_is_back(place: P
         heard: list[str] = []
         ready = asyncio.Event()
         task = asyncio.create_task(client.listen(heard, ready))
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 30)
         heard.clear()
         place.offer(tool("book", "Books."))
         await poke(client)
-        await eventually(lambda: heard == ["notifications/tools/list_changed"], 10)
-        await eventually(lambda: place.state("book") == "withheld", 10)
+        await eventually(lambda: heard == ["notifications/tools/list_changed"], 30)
+        await eventually(lambda: place.state("book") == "withheld", 30)
         assert place.pins("accept", "shelf/book")[0] == 0
-        await eventually(lambda: heard == ["notifications/tools/list_changed"] * 2, 10)
+        await eventually(lambda: heard == ["notifications/tools/list_changed"] * 2, 30)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

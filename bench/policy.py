@@ -90,7 +90,7 @@ def lists(tools: int) -> None:
     definitions = [{"name": f"tool_{n}", "description": "Does it. " * 20, "inputSchema": schema} for n in range(tools)]
     catalog = Catalog(["shop"])
     facts: Any = lambda name: None  # noqa: E731 - what an operator declares plays no part in lists
-    catalog.put(Offer("shop", up=True, tools=compile_tools("shop", definitions, facts)))
+    catalog.put(Offer("shop", up=True, tools=compile_tools("shop", definitions, facts, lambda _: {})))
     condition = "where = { amount = { maximum = 500 } }"
     glob = [f'[[allow]]\ntool = "shop/*"\n{condition}', '[[deny]]\ntool = "*/delete_*"']
     exact = [f'[[allow]]\ntool = "shop/tool_{n}"\n{condition}' for n in range(tools)]

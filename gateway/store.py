@@ -29,13 +29,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    text,
 )
 
 from gateway.errors import Unrecorded
-from gateway.migrate import add_missing_columns
+from gateway.migrate import open_engine
 
 log = logging.getLogger("toolgate.store")
 
@@ -133,11 +130,7 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self.path = path
-        self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
-        event.listen(self.engine, "connect", _pragmas)
-        metadata.create_all(self.engine)
-        add_missing_columns(self.engine, metadata)
-        self.write(text("DROP INDEX IF EXISTS events_call"))  # 0.1.0 kept one
+        self.engine = open_engine(path, metadata)
         self.failed: str | None = None
         self._failed_at = 0.0
         self._stalled = False
@@ -288,11 +281,3 @@ def _unrecorded() -> Unrecorded:
         "The gateway cannot write its audit log, so no tool may run. Try again later.",
         retry_after=5.0,
     )
-
-
-def _pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()

@@ -111,7 +111,7 @@ def catalog(draw: random.Random) -> Catalog:
     for server in SERVERS:
         names = [name for name in NAMES if draw.random() < 0.9]
         definitions = [{"name": name, "inputSchema": schema(draw)} for name in names]
-        made.put(Offer(server, up=True, tools=compile_tools(server, definitions, lambda _: Facts())))
+        made.put(Offer(server, up=True, tools=compile_tools(server, definitions, lambda _: Facts(), lambda _: {})))
     return made
 
 

@@ -13,9 +13,9 @@ from gateway.call import Credential
 from gateway.config import Server
 from gateway.errors import NoCredential
 
-_TELLING = re.compile("auth(?!or)|cookie|cred|key|pass|pwd|secret|sign|token", re.IGNORECASE)
+_TELLING = re.compile("auth(?!or([^i]|$))|cookie|cred|key|pass|pwd|secret|sign|token", re.IGNORECASE)
 """Names of headers and variables whose values are secret whatever they look like."""
-_PLAIN = re.compile(r"/?[a-z]+([-/._:+@ ]+([a-z]+|[0-9]{1,5}))*/?", re.IGNORECASE)
+_PLAIN = re.compile(r"/?[a-z]+([-/._:+ ]+([a-z]+|[0-9]{1,5}))*/?|[a-z.]+@[a-z.-]+", re.IGNORECASE)
 """Words, versions, paths, media types, regions, addresses (of mail too): what no secret is, unless its name says so."""
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from gateway.rules.unicode import has_controls
+
 _B = r"[\s/*]{1,20}"
 """What may stand between two words of SQL."""
 _SQL = rf"""(?ix)
@@ -42,9 +44,11 @@ _KINDS = {"sql": _compiled(_SQL), "shell": _compiled(_SHELL), "markup": _compile
 
 
 def signals(value: Any) -> frozenset[str]:
-    """What some string in `value`, at any depth, looks like: of "sql", "shell" and "markup"."""
+    """What some string in `value`, at any depth, looks like ("sql", "shell", "markup") or holds ("control")."""
     found: set[str] = set()
     for text in _strings(value):
+        if has_controls(text):
+            found.add("control")
         if len(text) > 3:
             found.update(name for name, pattern in _KINDS.items() if pattern.is_valid(text))
     return frozenset(found)

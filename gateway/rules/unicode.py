@@ -1,9 +1,10 @@
 """Text that says more than it shows: what is hidden in a string, and the string without it.
 
-Found are tag characters, ANSI and other control characters, bidirectional controls that change the order of what is
-shown, and invisible characters in runs, inside Latin words or in numbers (UTS 39; "Trojan Source", CVE-2021-42574;
+Found are tag characters, terminal sequences (ANSI), bidirectional controls that change the order of what is shown, and
+invisible characters in runs, inside Latin words or in numbers (UTS 39; "Trojan Source", CVE-2021-42574;
 "ASCII smuggling", 2024). In place, and so untouched, are emoji with all they are made of, joiners of scripts that
-join, soft hyphens in words, marks of right-to-left text, variants of ideographs. A few strays are tolerated.
+join, soft hyphens in words, marks of right-to-left text, variants of ideographs. A few strays are tolerated, and so are
+control characters that are no sequence, as in text from old code pages; `strip` cuts both.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ _INVISIBLE = (
 _CONTROL = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
 _SUSPECT = re.compile(f"[{_CONTROL}{_INVISIBLE}]")
 _ANSI = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, cursor (CSI)
-    r"|(?:\x1b\]|\x9d)(?:[^\x07\x1b\x9c\x9d]*(?:\x07|\x1b\\|\x9c))?"  # titles, links (OSC)
-    r"|\x1b[ -~]?"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor (CSI)
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\x9d]*(?:\x07|\x1b\\|\x9c)"  # titles, links (OSC)
+    r"|\x1b[ -~]"
 )
 _CONTROLS = re.compile(f"[{_CONTROL}]+")
+_A_CONTROL = "control characters"
 _RUN = re.compile(f"[{_INVISIBLE}]+")
 _FLAG = re.compile("[\U000e0061-\U000e007a]{2}[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,3}\U000e007f")
 """What follows a black flag: the code of a region, in tags, and the tag that ends it (UTS 51)."""
@@ -60,12 +62,21 @@ def hidden(text: str) -> str | None:
         return None
     strays = 0
     for start, end, what in _findings(text):
+        if what == _A_CONTROL:
+            if "\0" in text[start:end]:
+                return "NUL characters, which end a text for many programs"
+            continue
         if what is not None:
             return what
         strays += end - start
         if strays > STRAYS:
             return "many invisible characters"
     return None
+
+
+def has_controls(text: str) -> bool:
+    """Whether there are control characters in `text`, tabs and line ends aside."""
+    return not _plain(text) and _CONTROLS.search(text) is not None
 
 
 def strip(text: str) -> str:
@@ -94,7 +105,7 @@ def _findings(text: str) -> Iterator[Finding]:
     for match in _ANSI.finditer(text):
         yield *match.span(), "terminal control sequences (ANSI)"
     for match in _CONTROLS.finditer(text):
-        yield *match.span(), "control characters"
+        yield *match.span(), _A_CONTROL
     placed = misplaced(text)
     marks = right_to_left_letters(text) if any(mark in text for mark in _MARKS) else 0
     for match in _RUN.finditer(text):

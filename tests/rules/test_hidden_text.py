@@ -35,7 +35,6 @@ HIDDEN = {
     "an eight-bit colour": "\x9b31mred",
     "a lone escape": "a\x1bb",
     "NUL": "a\x00b",
-    "backspaces": "rm -rf\x08\x08\x08\x08\x08\x08ls",
     "a Hangul filler as a name": "user\u3164",
     "soft hyphens in a run": "a\u00ad\u00ad\u00adb",
 }
@@ -65,6 +64,9 @@ TOLERATED = {
     "a zero-width space beside a comma": "one,\u200b two",
     "one mark in Latin text": "Price:\u200e 5",
     "a word joiner": "Toolgate\u2060gateway",
+    "an apostrophe of an old code page": "it\x92s",
+    "backspaces": "rm -rf\x08\x08\x08\x08\x08\x08ls",
+    "an eight-bit control that begins no sequence": "\x9a\x9b\x9c",
 }
 
 

@@ -24,6 +24,7 @@ BLATANT = [
     ('<img src="x" onerror = "f()">', {"markup"}),
     ("javascript:alert(1)", {"markup"}),
     ("{{ 7 * 7 }}", {"markup"}),
+    ("it\x92s", {"control"}),
     ({"a": ["<iframe>", {"b": "$(id)"}]}, {"markup", "shell"}),
 ]
 ORDINARY = [

@@ -9,7 +9,7 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -20,15 +20,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
+from gateway.aside import aside
 from gateway.audit import Audit
 from gateway.bridge import Bridge, Seal
-from gateway.catalog import Catalog, Offer, compile_tools
-from gateway.config import Config, check_agents
+from gateway.candidate import build, changes, signature
+from gateway.catalog import Catalog
+from gateway.config import Config
 from gateway.controls.throttle import Throttle
-from gateway.credentials import Credentials
-from gateway.errors import ConfigError
+from gateway.credentials import Credentials, secret_values
+from gateway.errors import Unrecorded
 from gateway.identity import Tokens, secret_key
-from gateway.mcp_face.audience import UPDATED, Audience
+from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import Lists
@@ -38,9 +40,14 @@ from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
-from gateway.policy import load as load_policy
+from gateway.pins import Pins
+from gateway.policy import Policy
+from gateway.registration import Registration
+from gateway.reload import Reload
+from gateway.rules.secrets import Secrets
 from gateway.store import Store
-from gateway.upstream import Listing, Upstream
+from gateway.unknown_names import UnknownNames
+from gateway.upstream import Upstream
 
 log = logging.getLogger("toolgate")
 
@@ -56,10 +63,10 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.policy = load_policy(config.policies_dir, config.servers)
-        if problems := check_agents(config, self.policy.agents):
-            raise ConfigError(problems)
+        seen = signature(config.policies_dir)
+        self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
+        self.secrets = Secrets.of(secret_values(config.servers.values()))
         secret = secret_key(config.state_dir)
         self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
         self.audit = Audit(self.store, _derive(secret, "audit"))
@@ -67,10 +74,17 @@ class Gateway:
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog(config.servers)
         self.audience = Audience()
+        self.pins = Pins(self.store)
+        self.registration = registration = Registration(
+            config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
+        )
         self.upstreams = {
-            name: Upstream(server, on_listing=self._listed, on_notice=self._noticed)
+            name: Upstream(server, on_listing=registration.listed, on_notice=registration.noticed)
             for name, server in config.servers.items()
         }
+        offered = registration.offered
+        self.names = UnknownNames(lambda: self.policy, offered, config.servers, self.metrics)
+        self.reload = Reload(config.policies_dir, seen, lambda: build(config, offered()), self._adopt, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
@@ -93,6 +107,7 @@ class Gateway:
             Credentials.of_config(config.servers.values()),
             self.metrics,
             throttle,
+            self.secrets,
         )
         bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
@@ -125,7 +140,8 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        tasks = [loop.create_task(coroutine) for coroutine in (*work, self._refresh())]
+        work += [self.registration.run(), self._follow_policy(), self._refresh()]
+        tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
@@ -133,6 +149,7 @@ class Gateway:
             await self.parking.close()
             await _end(tasks)
             self.tokens.close()
+            self.pins.close()
             self.store.stop()
 
     async def _refresh(self) -> None:
@@ -142,47 +159,40 @@ class Gateway:
             try:
                 self.tokens.refresh_if_changed()
                 self.door.evict(self.tokens.valid)
+                self.registration.refresh()
+                if self.settled:
+                    await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
-                log.exception("tokens could not be looked at again")
+                log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
     def _all_tried(self) -> bool:
-        return all(upstream.ready.is_set() for upstream in self.upstreams.values())
+        tried = all(upstream.ready.is_set() for upstream in self.upstreams.values())
+        return tried and not self.registration.busy
 
-    def _listed(self, upstream: Upstream) -> None:
-        """Take over what an upstream offers now, and tell those whom it concerns what changed."""
-        name, before = upstream.name, self.catalog.offer(upstream.name)
-        assert before is not None
-        after = self._offer(upstream, upstream.listing) if upstream.up else replace(before, up=False)
-        self.metrics.upstream_up.labels(name).set(upstream.up)
-        self.metrics.tools.labels(name).set(len(after.tools))
-        kinds = _changed(before, after)
-        if before.up != after.up:
-            log.log(logging.INFO if after.up else logging.WARNING, "%s is %s", name, "up" if after.up else "down")
-        self.catalog.put(after)
-        if kinds:
-            self.audience.lists_changed(name, kinds, lambda agent: self.policy.reaches(agent, name))
+    async def _follow_policy(self) -> None:
+        """Record which policy is in force, then follow its changes."""
+        while True:
+            try:
+                await self.audit.policy(self.policy.digest, None)
+                break
+            except Unrecorded:
+                await asyncio.sleep(_REFRESH)
+        await self.reload.run()
 
-    def _offer(self, upstream: Upstream, listing: Listing) -> Offer:
-        server = self.config.servers[upstream.name]
-        return Offer(
-            upstream.name,
-            True,
-            upstream.era,
-            upstream.hello,
-            compile_tools(upstream.name, listing.tools, server.facts),
-            listing.resources,
-            listing.templates,
-            listing.prompts,
-        )
-
-    def _noticed(self, upstream: Upstream, method: str, params: dict[str, Any]) -> None:
-        uri = params.get("uri")
-        if method != UPDATED or not isinstance(uri, str):
-            return
-        if not isinstance(params.get("_meta", {}), dict):
-            params = {"uri": uri}
-        self.audience.resource_updated(upstream.name, uri, params)
+    async def _adopt(self, policy: Policy) -> bool:
+        """Put a policy in force, whole, and tell those whose rules it changes; False when it is the one in force."""
+        before = self.policy
+        if policy.digest == before.digest:
+            return False
+        changed = await aside(partial(changes, before, policy))
+        await self.audit.policy(policy.digest, before.digest)
+        self.policy, self.tokens.agents = policy, policy.agents
+        self.door.evict(self.tokens.valid)
+        self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
+        self.audience.rights_changed(changed)
+        await self.watch()
+        return True
 
     async def _healthz(self, request: Request) -> Response:
         ok = self.store.failed is None
@@ -207,15 +217,3 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 def _derive(secret: bytes, purpose: str) -> bytes:
     return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
-
-
-def _changed(before: Offer, after: Offer) -> frozenset[str]:
-    """The kinds of list that differ between two offers, as a client would see them."""
-    pairs = {
-        "tools": [[tool.definition for tool in offer.tools.values()] for offer in (before, after)],
-        "resources": [[*offer.resources, *offer.templates] for offer in (before, after)],
-        "prompts": [[*offer.prompts] for offer in (before, after)],
-    }
-    return frozenset(
-        kind for kind, (old, new) in pairs.items() if (old if before.up else []) != (new if after.up else [])
-    )

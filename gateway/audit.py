@@ -2,10 +2,13 @@
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, key |
+| intent  | before a call is sent, durable before it is | arguments, those filled in, rule, policy digest, token |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
+| policy  | before a policy comes into force          | its digest, that of the one before          |
+| pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 """
@@ -21,11 +24,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
-from gateway.store import Store, events
+from gateway.store import EventRow, Store, events
 
 Outcome = Literal["ok", "tool_error", "input_required", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
@@ -53,8 +56,11 @@ class Audit:
             "rule": call.permit.rule,
             "policy": call.permit.policy,
             "arguments": self._redacted(call),
+            **_signals(call.signals),
         }
-        return self._append("intent", call, None, data)
+        if call.permit.bind:
+            data["bound"] = sorted(call.permit.bind)
+        return self._append("intent", call, None, data | _shadow(call.permit.shadow))
 
     def outcome(
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
@@ -69,16 +75,24 @@ class Audit:
             "era": call.era,
             "detail": refused.detail,
             "arguments": self._redacted(call),
+            **_signals(refused.signals),
         }
-        return self._append("refusal", call, refused.reason, data)
+        return self._append("refusal", call, refused.reason, data | _shadow(refused.shadow))
+
+    def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
+        """`previous` is None at the start."""
+        return self.store.append(about_gateway(self.clock(), "policy", {"digest": digest, "previous": previous}))
+
+    def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
+        """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
+        return self._append("guard", call, None, {**found, "result": None if result is None else _digest(result)})
 
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
-        others = events.alias()
-        outcome = exists().where(others.c.call == events.c.call, others.c.kind == "outcome")
         recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-        found = select(events.c.call).where(events.c.kind == "intent", recent, ~outcome).order_by(events.c.seq)
-        return [row.call for row in self.store.read(found)]
+        outcomes = func.count().filter(events.c.kind == "outcome")
+        calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
+        return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
 
     def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
         name, text = _name(call.tool), orjson.dumps(data).decode()
@@ -103,6 +117,20 @@ class Audit:
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:
+    """An event that belongs to no call."""
+    return (at, kind, "", "", server, tool, None, None, orjson.dumps(data).decode())
+
+
+def _shadow(rule: str | None) -> dict[str, Any]:
+    """The policy rule in shadow that would have decided otherwise, on the few events that have one."""
+    return {} if rule is None else {"shadow": rule}
+
+
+def _signals(found: tuple[str, ...]) -> dict[str, Any]:
+    return {"signals": found} if found else {}
 
 
 def _digest(result: Result) -> str | None:

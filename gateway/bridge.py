@@ -75,10 +75,13 @@ def _unanswerable(name: str) -> Unbridgeable:
 
 @dataclass(slots=True)
 class Limited:
-    """A peer that is asked only what its client can answer. `refused` is the last question it was spared."""
+    """A peer that is asked only what its client can answer, by the capabilities in `meta`.
+
+    `refused` is the last question it was spared.
+    """
 
     peer: Peer
-    can: frozenset[str]
+    meta: Mapping[str, Any]
     refused: Unbridgeable | None = None
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
@@ -90,7 +93,7 @@ class Limited:
 
     def check(self, name: str) -> None:
         """Raises Unbridgeable when the client cannot be asked this."""
-        if name not in self.can:
+        if name not in answerable(self.meta):
             self.refused = _unanswerable(name)
             raise self.refused
 
@@ -134,7 +137,7 @@ class Bridge:
             params["requestState"] = self.seal.open(call, call.answers["requestState"])
         if "inputResponses" in call.answers:
             params["inputResponses"] = call.answers["inputResponses"]
-        peer = Limited(call.peer, answerable(call.meta))
+        peer = Limited(call.peer, call.meta)
         for _ in range(ROUNDS):
             try:
                 result = await upstream.request(call.method, params, peer=peer, credential=call.credential)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from gateway.call import Era, Facts, Tool
+from gateway.call import ArgumentRule, Era, Facts, Tool
 from gateway.sdk.inbound import x_mcp_header_map
 
 log = logging.getLogger("toolgate.catalog")
@@ -60,9 +60,15 @@ class Catalog:
 
 
 def compile_tools(
-    server: str, definitions: Iterable[Mapping[str, Any]], facts: Callable[[str], Facts]
+    server: str,
+    definitions: Iterable[Mapping[str, Any]],
+    facts: Callable[[str], Facts],
+    rules: Callable[[str], Mapping[str, ArgumentRule]],
 ) -> dict[str, Tool]:
-    """Tools by name. One whose input schema cannot be used is left out, alone, and the log says why."""
+    """Tools by name, each with its facts and the rules of its arguments.
+
+    One whose input schema cannot be used is left out, alone, and the log says why.
+    """
     tools: dict[str, Tool] = {}
     for definition in definitions:
         name = definition["name"]
@@ -77,7 +83,8 @@ def compile_tools(
                 type(error).__name__,
             )
             continue
-        tools[name] = Tool(server, name, definition, facts(name), check, bool(x_mcp_header_map(schema)))
+        mirrored = bool(x_mcp_header_map(schema))
+        tools[name] = Tool(server, name, definition, facts(name), check, mirrored, rules(name))
     return tools
 
 

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationE
 from gateway.call import Facts
 from gateway.config_checks import check_relations, nearest, translate
 from gateway.errors import ConfigError, Problem
-from gateway.facts import Number, Section, ToolFacts, no_bool, wrong
+from gateway.facts import Argument, Number, Section, ToolFacts, no_bool, wrong
 from gateway.interpolate import Interpolation, dotted
 
 Count = Annotated[PositiveInt, BeforeValidator(no_bool)]
@@ -35,6 +35,7 @@ class GatewaySection(Section):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body: Count = 1_048_576
+    max_result: Count = 1_048_576
     page_size: Count = 200
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -100,6 +101,11 @@ class Server(Section):
         """What is declared about `tool`; one that is not mentioned is not idempotent and has no secrets."""
         declared = self.tools.get(tool)
         return Facts() if declared is None else declared.facts()
+
+    def arguments(self, tool: str) -> dict[str, Argument]:
+        """What is declared about the arguments of `tool`; those that are not mentioned are text."""
+        declared = self.tools.get(tool)
+        return {} if declared is None else declared.arguments
 
     def __repr__(self) -> str:
         return f"Server({self.name!r})"

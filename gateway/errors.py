@@ -7,7 +7,9 @@
         ├── Throttled               the agent asks too often
         ├── NotFound                no such tool, resource or prompt, or one this agent may not see
         ├── Denied                  policy does not allow this call
+        ├── NoClaim                 the token lacks a claim from which the policy fills in an argument
         ├── InvalidArguments        arguments do not fit the tool's schema
+        ├── UnsafeArguments         an argument is not what it is declared to be, or hides something
         ├── StaleState              a `requestState` not given to this agent for this call, or over by now
         ├── Unbridgeable            client and upstream speak eras that cannot carry this exchange
         ├── NoCredential            no secret is configured for this agent at this upstream
@@ -62,17 +64,22 @@ class Refused(ToolgateError):
 
     `reason` is stable: logs, metrics, events and clients key on it. `ran` is False when the tool
     certainly did not run, None when that is not known. `retry_after` is in seconds. `detail` is for the
-    audit log only. `recorded`: an outcome event tells of it already.
+    audit log only, and so are `shadow`, the policy rule in shadow that would have decided otherwise, and `signals`,
+    what the arguments look like. `recorded`: an outcome event tells of it already.
     """
 
     reason: ClassVar[str] = "refused"
     ran: ClassVar[bool | None] = False
 
-    def __init__(self, text: str, *, retry_after: float | None = None, detail: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, retry_after: float | None = None, detail: str | None = None, shadow: str | None = None
+    ) -> None:
         super().__init__(text)
         self.retry_after = retry_after
         self.detail = detail
+        self.shadow = shadow
         self.recorded = False
+        self.signals: tuple[str, ...] = ()
 
 
 class Unauthenticated(Refused):
@@ -91,8 +98,16 @@ class Denied(Refused):
     reason = "denied"
 
 
+class NoClaim(Refused):
+    reason = "no_claim"
+
+
 class InvalidArguments(Refused):
     reason = "invalid_arguments"
+
+
+class UnsafeArguments(Refused):
+    reason = "unsafe_arguments"
 
 
 class StaleState(Refused):

@@ -85,6 +85,8 @@ class Argument(Section):
             raise wrong("has a key that its kind does not know", f"remove {', '.join(foreign)}, or change the kind")
         if self.kind == "sql" and self.dialect is None:
             raise wrong("is SQL of an unknown dialect", 'add dialect = "sqlite", or whichever the server speaks')
+        if any(".." in root.split("/") or not root for root in self.roots or ()):
+            raise wrong("has a root that is empty or leads upwards", "write each root as a plain folder, without ..")
         return self
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import json
 import logging
 import os
 import secrets
 import stat
 import string
 import time
-from collections.abc import Callable, Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,20 @@ _ID, _SECRET, _CHECKSUM = 10, 43, 6
 _LENGTH = len("tg_") + _ID + 1 + _SECRET + 1 + _CHECKSUM
 _KEY_FILE = "secret.key"
 
+Claims = Mapping[str, str | float | bool]
+_NO_CLAIMS: Claims = {}
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A token as it may be shown. Times are seconds since the epoch."""
+    """A token as it may be shown. Times are seconds since the epoch; `claims` are what the operator wrote into it."""
 
     id: str
     agent: str
     created: float
     expires: float | None
     revoked: float | None
+    claims: Claims = field(default_factory=dict)
 
     def state(self, now: float) -> str:
         """`active`, `expired` or `revoked`."""
@@ -63,8 +68,9 @@ class _Known:
 
 _NOBODY = _Known(b"0" * 64, 0.0, Principal("", ""))
 _NEVER = float("inf")
-_VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires).where(tokens.c.revoked.is_(None))
-
+_VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires, tokens.c.claims).where(
+    tokens.c.revoked.is_(None)
+)
 _COUNTED = select(func.count(), func.count(tokens.c.revoked)).select_from(tokens)
 
 
@@ -90,22 +96,26 @@ class Tokens:
     def close(self) -> None:
         self._connection.close()
 
-    def create(self, agent: str, *, expires: timedelta | None, now: float) -> tuple[str, TokenRow]:
+    def create(
+        self, agent: str, *, expires: timedelta | None, now: float, claims: Claims = _NO_CLAIMS
+    ) -> tuple[str, TokenRow]:
         """Make a token for `agent`; it can be read here only, for what is stored is its HMAC."""
         identity = "".join(secrets.choice(_ALPHABET) for _ in range(_ID))
         head = f"tg_{identity}_{_base62(secrets.randbits(256), _SECRET)}"
         token = f"{head}_{_checksum(head)}"
         ends = None if expires is None else now + expires.total_seconds()
-        row = TokenRow(id=identity, agent=agent, created=now, expires=ends, revoked=None)
+        row = TokenRow(id=identity, agent=agent, created=now, expires=ends, revoked=None, claims=claims)
         digest = self._digest(token).decode()
-        self._store.write(insert(tokens).values(id=identity, agent=agent, digest=digest, created=now, expires=ends))
+        stored = {"id": identity, "agent": agent, "digest": digest, "created": now, "expires": ends}
+        self._store.write(insert(tokens).values(**stored, claims=json.dumps(dict(claims)) if claims else None))
         self.refresh_if_changed()
         return token, row
 
     def list_all(self) -> list[TokenRow]:
         """Every token ever created, oldest first."""
-        shown = select(tokens.c.id, tokens.c.agent, tokens.c.created, tokens.c.expires, tokens.c.revoked)
-        return [TokenRow(**row._mapping) for row in self._store.read(shown.order_by(tokens.c.created, tokens.c.id))]
+        columns = [tokens.c[name] for name in ("id", "agent", "created", "expires", "revoked", "claims")]
+        rows = self._store.read(select(*columns).order_by(tokens.c.created, tokens.c.id))
+        return [TokenRow(**{**row._mapping, "claims": _claims(row.claims)}) for row in rows]
 
     def revoke(self, identity: str) -> bool:
         """Make the token with this id void, for good; False when there is none that is not void already."""
@@ -247,4 +257,9 @@ def _unauthenticated() -> Unauthenticated:
 
 def _known(row: Row[*tuple[Any, ...]]) -> _Known:
     expires = _NEVER if row.expires is None else row.expires
-    return _Known(row.digest.encode(), expires, Principal(row.agent, row.id))
+    return _Known(row.digest.encode(), expires, Principal(row.agent, row.id, _claims(row.claims)))
+
+
+def _claims(stored: str | None) -> Claims:
+    claims: dict[str, str | float | bool] = {} if stored is None else json.loads(stored)
+    return claims

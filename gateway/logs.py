@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal
 
@@ -53,3 +54,19 @@ def set_up(style: Literal["auto", "console", "json"]) -> None:
     logging.getLogger("toolgate").setLevel(logging.INFO)
     # The SDK logs stacks of requests that reach a session as it ends; what matters passes through us anyway.
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
+
+
+class _Hiding(logging.Filter):
+    def __init__(self, hidden: Callable[[str], str]) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._hidden(record.getMessage()), None
+        return True
+
+
+def hide(hidden: Callable[[str], str]) -> None:
+    """From now on log only what `hidden` makes of each message."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_Hiding(hidden))

@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
 COMMIT_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RELOAD_RESULTS = ("swapped", "unchanged", "failed")
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
@@ -25,6 +26,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._of_calls()
         self._of_upstreams(servers)
+        self._of_policy()
         self.commit_seconds = Histogram(
             "toolgate_event_commit_seconds",
             "Time of one group commit of events.",
@@ -55,6 +57,22 @@ class Metrics:
         self.refusals = Counter(
             "toolgate_refusals", "Calls refused, by reason.", ["agent", "reason"], registry=registry
         )
+        self.shadow_disagreements = Counter(
+            "toolgate_shadow_disagreements",
+            "Calls on which the policy would decide otherwise (allow or deny) with its rules in shadow.",
+            ["agent", "would"],
+            registry=registry,
+        )
+        self.signals = Counter(
+            "toolgate_signals",
+            "Calls with a text argument that looks like SQL, shell or markup.",
+            ["server", "tool", "signal"],
+            registry=registry,
+        )
+
+        self.guard = Counter(
+            "toolgate_guard", "Answers with something about them.", ["server", "tool", "finding"], registry=registry
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry
@@ -71,9 +89,40 @@ class Metrics:
             "toolgate_upstream_up", "Whether an upstream is connected: 1 or 0.", ["server"], registry=registry
         )
         self.tools = Gauge("toolgate_tools", "Tools an upstream offers.", ["server"], registry=registry)
+        self.withheld = Gauge(
+            "toolgate_tools_withheld",
+            "Tools an upstream lists that are not offered until somebody accepts them.",
+            ["server"],
+            registry=registry,
+        )
+        self.suspicious = Gauge(
+            "toolgate_suspicious_definitions",
+            "Tools, resources and prompts of an upstream whose text holds hidden characters or instructions.",
+            ["server"],
+            registry=registry,
+        )
         for server in servers:
-            for metric in (self.retries, self.breaker, self.upstream_up, self.tools):
+            for metric in (self.retries, self.breaker, self.upstream_up, self.tools, self.withheld, self.suspicious):
                 metric.labels(server)
+
+    def _of_policy(self) -> None:
+        registry = self.registry
+        self.reload_ok = Gauge(
+            "toolgate_config_reload_ok",
+            "Whether the policy in force is that of the policy folder: 1, or 0 when that has problems.",
+            registry=registry,
+        )
+        self.reload_ok.set(1)
+        self.reloads = Counter(
+            "toolgate_config_reloads", "Looks at a changed policy folder, by result.", ["result"], registry=registry
+        )
+        for result in RELOAD_RESULTS:
+            self.reloads.labels(result)
+        self.unknown_names = Gauge(
+            "toolgate_policy_unknown_names",
+            "Names in the policy's rules that a connected upstream does not offer.",
+            registry=registry,
+        )
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

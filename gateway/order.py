@@ -11,25 +11,32 @@ from gateway.call import CallNext, Control
 from gateway.config import Config
 from gateway.controls.audit import RecordRefusals
 from gateway.controls.authorize import Authorize
+from gateway.controls.bind import Bind
 from gateway.controls.breaker import Breaker
 from gateway.controls.bulkhead import Bulkhead
 from gateway.controls.credential import AttachCredential
 from gateway.controls.deadline import Deadline
+from gateway.controls.guard import Guard
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
 from gateway.controls.retry import Retry
+from gateway.controls.sanitize import Sanitize
 from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
 from gateway.metrics import Metrics
 from gateway.policy import Policy
+from gateway.rules.secrets import Secrets
 
 ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("measure", Measure, "sees every outcome"),
     ("audit", RecordRefusals, "refusals are evidence too"),
     ("throttle", Throttle, "cheapest refusal first: a flood never reaches the policy"),
     ("authorize", Authorize, "nothing below runs without a permit"),
+    ("bind", Bind, "the policy has judged what the caller gave; validate sees the whole"),
     ("validate", Validate, "refuse before anything reads the arguments"),
+    ("sanitize", Sanitize, "shape is known; what is sent on is what was judged"),
+    ("guard", Guard, "outside retry: looks once at what will leave"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
     ("retry", Retry, "outside the breaker: each attempt counts"),
@@ -50,6 +57,7 @@ class Parts:
     credentials: Credentials
     metrics: Metrics
     throttle: Throttle
+    secrets: Secrets
 
 
 def describe() -> list[tuple[str, str]]:
@@ -65,8 +73,11 @@ def controls(parts: Parts) -> list[Control]:
         Measure: Measure(metrics),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
-        Authorize: Authorize(parts.policy),
+        Authorize: Authorize(parts.policy, metrics),
+        Bind: Bind(),
         Validate: Validate(),
+        Sanitize: Sanitize(parts.policy, metrics),
+        Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),

@@ -8,7 +8,6 @@ that does not answer, fails appends within seconds; the writer goes on trying un
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import queue
@@ -16,27 +15,24 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     Column,
     Executable,
     Float,
-    Index,
     Integer,
     MetaData,
     Row,
     String,
     Table,
     Text,
-    create_engine,
-    event,
 )
-from sqlalchemy.pool import PoolProxiedConnection
 
 from gateway.errors import Unrecorded
+from gateway.migrate import open_engine
 
 log = logging.getLogger("toolgate.store")
 
@@ -62,17 +58,15 @@ events = Table(
     Column("run", String(256)),
     Column("reason", String(32)),
     Column("data", Text, nullable=False),
-    Index("events_call", "call"),
 )
-"""Append-only. `at` is seconds since the epoch; `data` is a JSON object; see `gateway.audit` for kinds."""
+"""Append-only, so `seq` grows and no number comes twice. `at` is seconds since the epoch; `data` is a JSON object;
+see `gateway.audit` for kinds. There is no index besides `seq`: each would cost every commit another page."""
 
 EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
 """The columns of an event, in the order in which `Store.append` takes their values."""
 
-_VALUES = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(EVENT)))
-_INSERT = f"INSERT INTO events ({', '.join(EVENT)}) SELECT {_VALUES} FROM json_each(?)"
-"""One statement for a whole group: the driver takes the interpreter lock back after each step, and under load
-waits for it each time."""
+_MOST_ROWS = 100
+"""Events in one group: every SQLite takes 999 values in a statement, and the driver keeps 128 statements compiled."""
 
 EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
 
@@ -85,15 +79,34 @@ tokens = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
+    Column("claims", Text),
 )
-"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch."""
+"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch; `claims` is a JSON object."""
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("server", String(32), primary_key=True),
+    Column("tool", String(128), primary_key=True),
+    Column("digest", String(64)),
+    Column("definition", Text),
+    Column("offered_digest", String(64)),
+    Column("offered", Text),
+    Column("why", String(256)),
+    Column("at", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+"""A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
+
+`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+"""
 
 
 @dataclass(slots=True, eq=False)
-class _Batch:
-    """Rows of one append. `given_up`: the caller was told no, so they must not be written any more."""
+class _Append:
+    """An event that waits to be written. `given_up`: the caller was told no, so it must not be written any more."""
 
-    rows: Sequence[EventRow]
+    row: EventRow
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
     timer: asyncio.TimerHandle | None = None
@@ -117,16 +130,13 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self.path = path
-        self.engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
-        event.listen(self.engine, "connect", _pragmas)
-        metadata.create_all(self.engine)
-        self._errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self.engine = open_engine(path, metadata)
         self.failed: str | None = None
         self._failed_at = 0.0
         self._stalled = False
         self._on_commit = on_commit
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -141,27 +151,26 @@ class Store:
             self._thread = None
         self.engine.dispose()
 
-    def append(self, *rows: EventRow) -> asyncio.Future[None]:
-        """Hand event rows to the writer now; the future ends when they are durable.
+    def append(self, row: EventRow) -> asyncio.Future[None]:
+        """Hand an event to the writer now; the future ends when it is durable.
 
-        It raises Unrecorded when they could not be written in time. Rows handed in from one task keep their order.
+        It raises Unrecorded when it could not be written in time. Events handed in from one task keep their order.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        done.add_done_callback(_retrieve)
         if self._stalled:
-            done.set_exception(_unrecorded())
+            _refuse(done)
             return done
-        batch = _Batch(rows, done, loop)
-        batch.timer = loop.call_later(_PATIENCE, self._give_up, batch)
-        self._queue.put(batch)
+        append = _Append(row, done, loop)
+        append.timer = loop.call_later(_PATIENCE, self._give_up, append)
+        self._queue.put(append)
         return done
 
-    def _give_up(self, batch: _Batch) -> None:
+    def _give_up(self, append: _Append) -> None:
         """Tell the caller no; until the writer moves again, the next ones are told at once."""
-        batch.given_up = self._stalled = True
+        append.given_up = self._stalled = True
         self._fail("Stalled")
-        _finish([batch], self.failed)
+        _finish([append], self.failed)
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
         with self.engine.connect() as connection:
@@ -177,42 +186,44 @@ class Store:
 
     def _write_forever(self) -> None:
         # The driver's own connection: a commit is on every call's way, and Core's machinery costs as much again.
-        driver = self.engine.raw_connection()
-        driver.cursor().execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
+        pooled = self.engine.raw_connection()
+        driver: Any = pooled.driver_connection
+        pooled.detach()
+        # Without isolation level a statement is a transaction. Where BEGIN and COMMIT are statements of their own the
+        # driver lets go of the interpreter lock for each, and under load waits each time until it has it again.
+        driver.isolation_level = None
+        driver.execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
         try:
             closing = False
             while not closing:
-                batches = self._gather()
-                closing = None in batches
-                waiting = [batch for batch in batches if batch is not None and not batch.given_up]
+                taken = self._gather()
+                closing = None in taken
+                waiting = [append for append in taken if append is not None and not append.given_up]
                 if waiting or self.failed is not None:
-                    self._settle(waiting, self._commit(driver, waiting))
+                    _settle(waiting, self._commit(driver, [append.row for append in waiting]))
         finally:
             driver.close()
 
-    def _gather(self) -> list[_Batch | None]:
+    def _gather(self) -> list[_Append | None]:
         """All that waits to be written; empty when nothing came for a while."""
-        batches: list[_Batch | None] = []
-        with contextlib.suppress(queue.Empty):
-            batches.append(self._queue.get(timeout=_TRY_AGAIN))
-            while True:
-                batches.append(self._queue.get_nowait())
-        return batches
+        try:
+            taken = [self._queue.get(timeout=_TRY_AGAIN)]
+        except queue.Empty:
+            return []
+        while not self._queue.empty() and len(taken) < _MOST_ROWS:
+            taken.append(self._queue.get_nowait())
+        return taken
 
-    def _commit(self, driver: PoolProxiedConnection, batches: list[_Batch]) -> str | None:
-        """Write the batches in one transaction; what went wrong, or None. After a failure the gap is put on record."""
+    def _commit(self, driver: Any, rows: list[EventRow]) -> str | None:
+        """Write the rows in one transaction; what went wrong, or None. After a failure the gap is put on record."""
         started = time.perf_counter()
-        rows = [row for batch in batches for row in batch.rows]
         gapped = self.failed is not None
         if gapped:
             gap = json.dumps({"problem": self.failed, "since": self._failed_at})
             rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
         try:
-            driver.cursor().execute(_INSERT, (orjson.dumps(rows).decode(),))
-            driver.commit()
+            driver.execute(_insert(len(rows)), [value for row in rows for value in row])
         except Exception as error:  # whatever it is, the thread must live to write the next group
-            with contextlib.suppress(self._errors):
-                driver.rollback()
             self._fail(type(error).__name__)
             return self.failed
         finally:
@@ -231,28 +242,38 @@ class Store:
         self.failed = problem
         self._on_commit(0, 0.0)
 
-    @staticmethod
-    def _settle(batches: list[_Batch], problem: str | None) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Batch]] = {}
-        for batch in batches:
-            by_loop.setdefault(batch.loop, []).append(batch)
-        for loop, group in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_finish, group, problem)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                log.debug("%d appends finished after their loop closed", len(group))
+
+@cache
+def _insert(rows: int) -> str:
+    """The statement for a group of events. It is one, for the driver takes the interpreter lock back after each."""
+    row = f"({', '.join('?' * len(EVENT))})"
+    return f"INSERT INTO events ({', '.join(EVENT)}) VALUES {', '.join([row] * rows)}"
 
 
-def _finish(batches: list[_Batch], problem: str | None) -> None:
-    for batch in batches:
-        if batch.timer is not None:
-            batch.timer.cancel()
-        if batch.done.done():
+def _settle(appends: list[_Append], problem: str | None) -> None:
+    for loop in {append.loop for append in appends}:
+        group = [append for append in appends if append.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_finish, group, problem)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            log.debug("%d appends finished after their loop closed", len(group))
+
+
+def _finish(appends: list[_Append], problem: str | None) -> None:
+    for append in appends:
+        if append.timer is not None:
+            append.timer.cancel()
+        if append.done.done():
             continue
         if problem is None:
-            batch.done.set_result(None)
+            append.done.set_result(None)
         else:
-            batch.done.set_exception(_unrecorded())
+            _refuse(append.done)
+
+
+def _refuse(done: asyncio.Future[None]) -> None:
+    done.set_exception(_unrecorded())
+    done.exception()  # seen, for what nobody waits for (a cancelled call) must not warn at exit
 
 
 def _unrecorded() -> Unrecorded:
@@ -260,17 +281,3 @@ def _unrecorded() -> Unrecorded:
         "The gateway cannot write its audit log, so no tool may run. Try again later.",
         retry_after=5.0,
     )
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark the exception as seen: an append nobody awaits (a cancelled call) must not warn at exit."""
-    if not future.cancelled():
-        future.exception()
-
-
-def _pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()

@@ -20,7 +20,8 @@ ENVELOPE = {
     "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}},
 }
 HELLO = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-_NAMED = ("tools/call", "prompts/get")
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""What stands in the header Mcp-Name, by method."""
 
 
 @asynccontextmanager
@@ -76,7 +77,7 @@ class Modern:
         """Headers and body of a request."""
         headers = {**self.headers, "MCP-Protocol-Version": MODERN, "Mcp-Method": method}
         if method in _NAMED:
-            headers["Mcp-Name"] = params["name"]
+            headers["Mcp-Name"] = params[_NAMED[method]]
         body = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**params, "_meta": {**ENVELOPE, **meta}}}
         return headers, json.dumps(body).encode()
 

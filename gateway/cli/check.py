@@ -15,12 +15,16 @@ from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.interpolate import dotted
-from gateway.policy import Policy
+from gateway.policy import Policy, check_names, trials
+from gateway.policy.lint import lint, lint_tools
+from gateway.policy.names import idle_globs, unchecked
 
 
 def run(arguments: argparse.Namespace) -> int:
     config, policy = read(arguments.config)
-    for warning in policy.warnings:
+    if failed := trials.run(policy, config.policies_dir, config.servers):
+        raise ConfigError(failed)
+    for warning in (*policy.warnings, *lint(policy)):
         print(f"warning: {warning}", file=sys.stderr)
     print(_summary(config, policy))
     return _connect(config, policy) if arguments.connect else 0
@@ -40,6 +44,7 @@ def _summary(config: Config, policy: Policy) -> str:
 
 def _connect(config: Config, policy: Policy) -> int:
     """Ask every server for its tools; problems are servers out of reach, and tools named but not there."""
+    from gateway.cli.doubts import doubts
     from gateway.cli.reach import reach
 
     findings = reach(config)
@@ -51,7 +56,13 @@ def _connect(config: Config, policy: Policy) -> int:
         for each in findings
         if not each.ok
     ]
-    problems += [*_facts(config, offered), *_rules(policy, offered)]
+    schemas = {
+        server: {name: tool.get("inputSchema", {}) for name, tool in tools.items()} for server, tools in offered.items()
+    }
+    unknown = unchecked(policy, config.servers.keys() - offered.keys())
+    for warning in (*unknown, *idle_globs(policy, schemas), *lint_tools(policy, offered), *doubts(config, findings)):
+        print(f"warning: {warning}", file=sys.stderr)
+    problems += [*_facts(config, offered), *check_names(policy, schemas)]
     if problems:
         raise ConfigError(problems)
     return 0
@@ -72,16 +83,6 @@ def _facts(config: Config, offered: Mapping[str, Mapping[str, Mapping[str, Any]]
             if facts.compensate is not None and facts.compensate.tool not in tools:
                 # The name is a value of the file, so it is not shown.
                 yield _absent(config.path.name, dotted((*key, "compensate", "tool")), "", tools)
-
-
-def _rules(policy: Policy, offered: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-    """Rules that name one tool which its server does not offer. A role's rule is told of once."""
-    rules = {rule.id: rule for agent in sorted(policy.agents) for rule in policy.rules(agent)}
-    for rule in rules.values():
-        tools = offered.get(rule.server)
-        if rule.action == "call" and tools is not None and rule.name not in tools and rule.name[-1] != "*":
-            file, _, key = rule.id.partition(":")
-            yield _absent(file, key, rule.name, tools)
 
 
 def _absent(file: str, key: str, name: str, tools: Collection[str]) -> Problem:

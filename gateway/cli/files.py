@@ -33,7 +33,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Config
     except ConfigError as error:
         problems += error.problems
     if config is not None and agents is not None:
-        problems += check_agents(config, agents.agents)
+        problems += [*check_agents(config, agents.agents), *agents.unenforced]
         if not problems:
             return config, agents
     raise ConfigError(problems)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config import Config, Server
-from gateway.upstream import Upstream
+from gateway.upstream import Listing, Upstream
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one server offers (tool definitions by name), or that it cannot be reached."""
+    """What one server offers (tool definitions by name, and its whole listing), or that it cannot be reached."""
 
     server: str
     ok: bool
     detail: str
     tools: Mapping[str, Mapping[str, Any]]
+    listing: Listing = field(default_factory=Listing)
 
 
 def reach(config: Config) -> list[Finding]:
@@ -39,7 +40,7 @@ async def _one(server: Server) -> Finding:
         await upstream.ready.wait()
         tools = {str(tool["name"]): tool for tool in upstream.listing.tools}
         detail = f"{upstream.era} era" if upstream.up else "cannot be reached"
-        return Finding(server.name, upstream.up, detail, tools)
+        return Finding(server.name, upstream.up, detail, tools, upstream.listing)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -6,9 +6,12 @@ Works without the servers' secrets, so that a token can be revoked from any shel
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from gateway import policy
 from gateway.cli.clients import address, instructions
@@ -34,8 +37,12 @@ def _create(arguments: argparse.Namespace, config: Config) -> int:
         file = config.policies_dir / f"{agent}.toml"
         message = f"no agent of this name has a policy file{nearest(agent, agents)}"
         raise ConfigError([Problem(str(file), "file", message, "write this file first, or correct the name")])
+    claims = dict(arguments.claim)
+    if len(claims) < len(arguments.claim):
+        print("toolgate token create: a claim is given twice. Fix: give each --claim once", file=sys.stderr)
+        return 2
     with open_tokens(config) as tokens:
-        token, row = tokens.create(agent, expires=arguments.expires, now=time.time())
+        token, row = tokens.create(agent, expires=arguments.expires, now=time.time(), claims=claims)
     url = arguments.url or address(config)
     if arguments.json:
         show_json({"token": token, "url": url, **_shape(row)})
@@ -53,7 +60,8 @@ def _list(arguments: argparse.Namespace, config: Config) -> int:
         show_json(shapes)
     else:
         columns = ("id", "agent", "state", "created", "expires")
-        print(table([name.upper() for name in columns], [[s[name] or "never" for name in columns] for s in shapes]))
+        rows = [[*(shape[name] or "never" for name in columns), _told(shape["claims"])] for shape in shapes]
+        print(table([*(name.upper() for name in columns), "CLAIMS"], rows))
     return 0
 
 
@@ -67,7 +75,16 @@ def _revoke(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def _shape(row: TokenRow) -> dict[str, str | None]:
+def _told(claims: Mapping[str, Any]) -> str:
+    """As `--claim` takes them."""
+    given = (
+        f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value)}"
+        for name, value in claims.items()
+    )
+    return " ".join(given) or "none"
+
+
+def _shape(row: TokenRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "agent": row.agent,
@@ -75,4 +92,5 @@ def _shape(row: TokenRow) -> dict[str, str | None]:
         "created": moment(row.created),
         "expires": moment(row.expires),
         "revoked": moment(row.revoked),
+        "claims": dict(row.claims),
     }

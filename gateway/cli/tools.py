@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.policy import Policy
+from gateway.policy.matrix import cell
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,13 +47,9 @@ def _shape(config: Config, server: str, tool: str) -> dict[str, Any]:
 
 
 def _access(policy: Policy, agent: str, server: str, tool: str) -> dict[str, Any]:
-    """`may_call` is yes, no, or depends (on the arguments); `rules` are those that speak of the tool."""
-    rules = [rule for rule in policy.rules(agent) if rule.matches(server, tool, "call")]
-    if not policy.visible(agent, server, tool, "call"):
-        return {"may_call": "no", "rules": [rule.id for rule in rules if rule.effect == "deny"]}
-    free = any(rule.effect == "allow" and rule.where is None for rule in rules)
-    certain = free and all(rule.effect == "allow" for rule in rules)
-    return {"may_call": "yes" if certain else "depends", "rules": [rule.id for rule in rules]}
+    """`may_call` is yes, no, gate, or depends (on the arguments); `rules` are those that speak of the tool."""
+    found = cell(policy, agent, server, tool)
+    return {"may_call": found.access, "rules": [rule.id for rule in found.rules]}
 
 
 def _table(shapes: list[dict[str, Any]], agent: str | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.call import Call, CallNext, Permit, Result
 from gateway.errors import Denied, NotFound
+from gateway.metrics import Metrics
 from gateway.policy import Policy
 
 _NOUN = {"call": "tool", "read": "resource", "get": "prompt"}
@@ -18,6 +19,7 @@ class Authorize:
     """
 
     policy: Callable[[], Policy]
+    metrics: Metrics
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         policy, agent = self.policy(), call.principal.agent
@@ -25,11 +27,15 @@ class Authorize:
         decision = policy.decide(agent, call.server, call.tool, call.action, arguments)
         if call.action == "call" and call.definition is None:
             raise NotFound(_absent(call), detail="no such tool")
+        if decision.shadow is not None:
+            would = "deny" if decision.allowed else "allow"
+            self.metrics.shadow_disagreements.labels(agent, would).inc()
         if not decision.allowed or decision.rule is None:
             if not policy.visible(agent, call.server, call.tool, call.action):
-                raise NotFound(_absent(call), detail="policy allows no such call")
-            raise Denied(decision.text, detail=decision.rule)
-        return await call_next(replace(call, permit=Permit(decision.rule, policy.digest)))
+                raise NotFound(_absent(call), detail="policy allows no such call", shadow=decision.shadow)
+            raise Denied(decision.text, detail=decision.rule, shadow=decision.shadow)
+        permit = Permit(decision.rule, policy.digest, decision.bind, decision.shadow)
+        return await call_next(replace(call, permit=permit))
 
 
 def _absent(call: Call) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,17 @@ class Audience:
             if listener.server in (None, server) and concerns(listener.agent):
                 for kind in sorted(kinds & listener.lists):
                     _deliver(deliver, LIST_CHANGED[kind], {})
+
+    def rights_changed(self, kinds: Mapping[str, frozenset[str]]) -> None:
+        """Tell the listeners of each agent which kinds of lists its new rights change, on any server."""
+        for listener, deliver in list(self._listeners.items()):
+            for kind in sorted(kinds.get(listener.agent, frozenset()) & listener.lists):
+                _deliver(deliver, LIST_CHANGED[kind], {})
+
+    def narrow(self, allowed: Callable[[str, str, str], bool]) -> None:
+        """Drop subscriptions to what a listener's agent (agent, server, URI) may not read any more."""
+        for listener in self._listeners:
+            listener.uris = {(server, uri) for server, uri in listener.uris if allowed(listener.agent, server, uri)}
 
     def resource_updated(self, server: str, uri: str, params: dict[str, Any]) -> None:
         for listener, deliver in list(self._listeners.items()):

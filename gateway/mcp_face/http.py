@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 _JSON = (b"content-type", b"application/json")
 
@@ -62,6 +62,23 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def replayed(scope: Scope, body: bytes, receive: Receive) -> tuple[Scope, Receive]:
+    """A request whose body was read, as one with this body: for whoever reads it next."""
+    headers = [
+        (name, value) for name, value in scope["headers"] if name not in (b"content-length", b"transfer-encoding")
+    ]
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}, again
 
 
 async def respond(send: Send, status: int, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:

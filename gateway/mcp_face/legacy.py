@@ -24,7 +24,7 @@ from gateway.catalog import Catalog
 from gateway.errors import Unrecorded
 from gateway.mcp_face.audience import LIST_CHANGED, MAX_URIS, Audience, Listener
 from gateway.mcp_face.capabilities import capabilities, instructions
-from gateway.mcp_face.http import respond
+from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, replayed, respond
 from gateway.mcp_face.legacy_peer import LegacyPeer, Message
 from gateway.mcp_face.relay import Relay, Request
 from gateway.mcp_face.replay import RETRY_MS, Replay, SessionLog, current
@@ -34,11 +34,13 @@ from gateway.mcp_face.wire import (
     INVALID_PARAMS,
     LOG_LEVEL_KEY,
     LOG_LEVELS,
+    PARSE_ERROR,
     REFUSED,
     SERVER_INFO,
     RpcError,
     unrecorded_error,
 )
+from gateway.strict import parse_exactly
 
 log = logging.getLogger("toolgate.face")
 
@@ -68,6 +70,7 @@ class Legacy:
         self._catalog = catalog
         self._audience = audience
         self._watch = watch
+        self._max_body = max_body
         self._patience = patience
         server: Server[Any] = Server(SERVER_INFO["name"], version=SERVER_INFO["version"])
         server.middleware.append(self._answer)
@@ -86,12 +89,24 @@ class Legacy:
         # The SDK binds a session to its user: another token gets "Session not found".
         token = AccessToken(token="", client_id=principal.agent, scopes=[], subject=principal.token)
         known = {**scope, "user": AuthenticatedUser(token), _PRINCIPAL: principal}
+        if scope["method"] == "POST":
+            try:
+                body = await read_body(Headers.of(scope), receive, self._max_body)
+                _, judged = parse_exactly(body)
+            except BodyTooLarge:
+                return await respond(send, 413)
+            except ValueError as error:
+                return await respond(send, 400, _plain_error(RpcError(PARSE_ERROR, f"Parse error: {error}")))
+            # The SDK reads what was judged, not what came.
+            asgi, receive = replayed(known, judged, receive)
+            known = dict(asgi)
         session = _session_of(scope["headers"])
         if session:
             current.set(self._logs.get(session) or SessionLog())
             await self._hand_over(known, receive, send)
         else:
             await self._open(known, receive, send, principal.agent)
+        return None
 
     async def _open(self, scope: Scope, receive: Receive, send: Send, agent: str) -> None:
         """Let a client open a session, within bounds. The SDK keeps one whose `initialize` was refused: we do not."""
@@ -177,7 +192,6 @@ class Legacy:
         given = params.get("_meta") or {}
         if not isinstance(given, Mapping):
             raise RpcError(INVALID_PARAMS, "Invalid params: '_meta' must be an object.")
-        _check_values(params)
         declared = context.session.client_capabilities
         told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
         level = context.session._connection.state.get("level", "debug")
@@ -240,15 +254,6 @@ class Legacy:
             raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} resources can be subscribed to in one session.")
         (listener.uris.add if context.method == "resources/subscribe" else listener.uris.discard)(pair)
         await self._watch()
-
-
-def _check_values(params: Mapping[str, Any]) -> None:
-    """The SDK reads more than can be written again: lone surrogates and integers of any size. Raises RpcError."""
-    try:
-        orjson.dumps(params)
-    except TypeError:
-        text = "Invalid params: numbers beyond 64 bits and text that is not Unicode cannot be passed on."
-        raise RpcError(INVALID_PARAMS, text) from None
 
 
 def _set_level(context: ServerRequestContext[Any, Any]) -> Result:

@@ -105,7 +105,10 @@ def _tools(policy: Policy, agent: str, offer: Offer, prefix: str) -> Iterator[Ma
     for tool in offer.tools.values():
         if policy.visible(agent, offer.server, tool.name, "call"):
             schema = policy.narrow(agent, offer.server, tool.name, tool.definition["inputSchema"])
-            yield {**tool.definition, "name": prefix + tool.name, "inputSchema": schema}
+            shown = {**tool.definition, "name": prefix + tool.name, "inputSchema": schema}
+            if tool.facts.content == "untrusted":  # it is answered with text: nothing else can be wrapped
+                shown.pop("outputSchema", None)
+            yield shown
 
 
 def _visible(

@@ -45,7 +45,7 @@ from gateway.sdk.inbound import (
     unsupported_protocol_version_rejection,
     validate_mcp_param_headers,
 )
-from gateway.strict import parse
+from gateway.strict import parse_exactly
 
 log = logging.getLogger("toolgate.face")
 
@@ -138,7 +138,7 @@ class Modern:
     def _parse(self, body: bytes, headers: Headers) -> dict[str, Any] | None:
         """The request in `body`, its envelope judged; None for a notification, of which this era has none to heed."""
         try:
-            message = parse(body)
+            message, _ = parse_exactly(body)
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"Parse error: {error}") from None
         if (
@@ -198,7 +198,7 @@ def _raise(rejection: InboundLadderRejection | None) -> None:
 def _id_of(body: bytes) -> Any:
     """The id to answer with when the message was rejected; null where there is none to be read."""
     try:
-        message = parse(body)
+        message, _ = parse_exactly(body)
     except ValueError:
         return None
     identity = message.get("id") if isinstance(message, dict) else None

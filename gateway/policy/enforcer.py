@@ -1,8 +1,8 @@
-"""Casbin: the model every decision relies on, and one immutable enforcer per agent."""
+"""Casbin: the model every decision relies on, and one enforcer per agent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -20,6 +20,11 @@ MODEL = {
     ),
 }
 """The model as Casbin parses it (`r.sub` becomes `r_sub`). Another one may fail open, so it does not load."""
+
+_LOCK = Lock()
+"""Casbin writes to its function map and role graph while it enforces, and parses its matcher. CPython 3.11 counts the
+depth of what it parses for all threads together, so that two that parse at once may end in a SystemError.
+"""
 
 _SECTIONS: dict[str, str] = casbin.model.Model.section_name_map
 
@@ -44,30 +49,45 @@ def model_faults(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Enforcer:
-    """Casbin over the rules of one agent and its roles. Never changes once made; threads may share it."""
+    """Casbin for one agent and its roles. It is given, each time, the rules that can match; threads may share it."""
 
-    def __init__(self, model: str, agent: str, roles: Iterable[str], rules: Iterable[Rule]) -> None:
+    def __init__(self, model: str, agent: str, roles: Iterable[str]) -> None:
         self._agent = agent
-        self._lock = Lock()  # Casbin writes to its function map and role graph while it enforces
         parsed = casbin.Enforcer.new_model(text=model)
-        # Appended as Casbin's own adapters do: its add_policy compares each rule with all before it.
-        for rule in _in_order(rules):
-            row = [rule.subject, rule.server, rule.name, rule.action, rule.effect, rule.id]
-            parsed["p"]["p"].policy.append(row)
         parsed["g"]["g"].policy.extend([agent, role] for role in roles)
-        self._casbin = casbin.Enforcer(parsed)
+        self._rules = parsed["p"]["p"]
+        self._casbin = _ParsedOnce(parsed)
         self._casbin.fm.add_function("seg", seg)
         self._casbin.fm.add_function("holds", _holds)
         self._casbin.build_role_links()
 
-    def enforce(self, server: str, name: str, action: str, holding: frozenset[str]) -> tuple[bool, str | None]:
-        """Casbin's verdict and the id of the rule that made it, None when no rule did.
+    def enforce(
+        self, rules: Sequence[Rule], server: str, name: str, action: str, holding: frozenset[str]
+    ) -> tuple[bool, str | None]:
+        """Casbin's verdict over `rules`, one or more, and the id of the rule that made it, None when no rule did.
 
         `holding` are the ids of the rules whose condition holds, or that have none.
         """
-        with self._lock:
+        if not rules:
+            raise ValueError("Casbin over no rules would run its matcher on empty texts")
+        # Put there as Casbin's own adapters do: its add_policy compares each rule with all before it.
+        rows = [[each.subject, each.server, each.name, each.action, each.effect, each.id] for each in _in_order(rules)]
+        with _LOCK:
+            self._rules.policy = rows
             allowed, row = self._casbin.enforce_ex(self._agent, server, name, action, holding)
         return allowed is True, row[-1] if row else None
+
+
+class _ParsedOnce(casbin.Enforcer):  # type: ignore[misc]
+    """Casbin parses its matcher anew for each request, which is most of what a decision costs. Here it does it once."""
+
+    _expression: Any = None
+
+    def _get_expression(self, expr: str, functions: Mapping[str, Any] | None = None) -> Any:
+        if self._expression is None:
+            self._expression = super()._get_expression(expr, functions)
+        self._expression.functions = functions
+        return self._expression
 
 
 def _in_order(rules: Iterable[Rule]) -> list[Rule]:

@@ -8,19 +8,24 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Problem
+from gateway.policy.casbin_csv import CsvReader
 from gateway.policy.enforcer import MODEL, Enforcer, model_faults
+from gateway.policy.extras import UNENFORCED
 from gateway.policy.files import Report, read_document, read_text
+from gateway.policy.grant import Grant
 from gateway.policy.page import Kind, Page, PageReader, normal, role_subject
-from gateway.policy.policy import Grant, Policy
+from gateway.policy.policy import Policy
 from gateway.policy.rules import nearest
 from gateway.policy.where import compile_where
 
-_TOML = "[!.]*.toml"
+_TOML, _CSV = "[!.]*.toml", "[!.]*.csv"
+TESTS = "tests.toml"
+"""No agent's file: what the policy is tested with, read by `trials`."""
 
 
 def load(folder: Path, servers: Collection[str]) -> Policy:
-    """The policy in `folder`: `model.conf`, `<agent>.toml`, `roles/<role>.toml`.
+    """The policy in `folder`: `model.conf`, `<agent>.toml` or `<agent>.csv`, `roles/<role>.toml`.
 
     Rules may name `servers` only. Raises ConfigError with every problem found.
     """
@@ -31,13 +36,15 @@ def load(folder: Path, servers: Collection[str]) -> Policy:
         raise ConfigError(report.problems)
     model = _model(folder, report)
     roles = {page.name: page for page in _pages(folder, "role", servers, report)}
-    agents = {page.name: page for page in _pages(folder, "agent", servers, report)}
+    pages = [*_pages(folder, "agent", servers, report), *_csv_pages(folder, servers, report)]
+    agents = {page.name: page for page in pages}
     _check_folder(folder, report)
     _check_roles(folder, agents, roles, report)
     if report.problems:
         raise ConfigError(sorted(report.problems))
     grants = {agent: _grant(model, page, roles) for agent, page in agents.items()}
-    return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)))
+    unenforced = _unenforced([*agents.values(), *roles.values()])
+    return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)), tuple(unenforced))
 
 
 def _model(folder: Path, report: Report) -> str:
@@ -53,17 +60,39 @@ def _model(folder: Path, report: Report) -> str:
 def _pages(folder: Path, kind: Kind, servers: Collection[str], report: Report) -> Iterator[Page]:
     place = folder if kind == "agent" else folder / "roles"
     for path in sorted(place.glob(_TOML)):
+        if path == folder / TESTS:
+            continue
         document = read_document(path, folder, report)
         if document is not None:
             yield PageReader(document, kind, servers, report).page()
 
 
+def _csv_pages(folder: Path, servers: Collection[str], report: Report) -> Iterator[Page]:
+    for path in sorted(folder.glob(_CSV)):
+        if path.with_suffix(".toml").exists():
+            report.problem(str(path), "file", f"stands beside {path.stem}.toml", "keep one file for each agent")
+        text = read_text(path, folder, report)
+        if text is not None:
+            yield CsvReader(str(path), text, servers, report).page()
+
+
+def _unenforced(pages: Collection[Page]) -> Iterator[Problem]:
+    """One problem for each key of a rule that this release does not enforce."""
+    for page in pages:
+        for rule in page.rules:
+            for key in UNENFORCED:
+                if getattr(rule, key) is not None:
+                    message = "is not enforced by this release, so a policy that relies on it is refused"
+                    yield Problem(rule.place, f"{rule.id.partition(':')[2]}.{key}", message, "remove it")
+
+
 def _check_folder(folder: Path, report: Report) -> None:
     """A file nobody reads may be a policy somebody believes in."""
-    if not any(folder.glob(_TOML)):
+    if not any(path.name != TESTS for path in [*folder.glob(_TOML), *folder.glob(_CSV)]):
         report.problem(str(folder), "policies", "holds no agent file", "write one <agent>.toml for each agent")
+    read = {folder / "model.conf", folder / "roles", *folder.glob(_CSV)}
     for path in [*folder.glob("[!.]*"), *(folder / "roles").glob("[!.]*")]:
-        if path.suffix not in (".toml", ".md") and path not in (folder / "model.conf", folder / "roles"):
+        if path.suffix not in (".toml", ".md") and path not in read:
             fix = "name it <agent>.toml or roles/<role>.toml, or remove it"
             report.warning(str(path), "file", "is not read", fix)
 
@@ -82,8 +111,12 @@ def _check_roles(folder: Path, agents: Mapping[str, Page], roles: Mapping[str, P
 
 def _grant(model: str, page: Page, roles: Mapping[str, Page]) -> Grant:
     rules = page.rules + tuple(rule for role in page.roles for rule in roles[role].rules)
-    conditions = {rule.id: compile_where(rule.id, rule.effect, rule.where) for rule in rules if rule.where is not None}
-    enforcer = Enforcer(model, page.name, map(role_subject, page.roles), rules)
+    conditions = {
+        rule.id: compile_where(rule.id, rule.effect, rule.where or {}, rule.bind or {})
+        for rule in rules
+        if rule.where is not None or rule.bind is not None
+    }
+    enforcer = Enforcer(model, page.name, map(role_subject, page.roles))
     return Grant(rules, MappingProxyType(conditions), enforcer)
 
 

@@ -7,7 +7,6 @@ argument, what some rule takes. It never accepts anything the tool's own schema 
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,19 +25,36 @@ _CLOSED = {"$ref", "$dynamicRef", "$id", "unevaluatedProperties", "unevaluatedIt
 """A schema with one of these is left whole: keywords put beside it are ignored in old drafts, or widen it."""
 
 
-def narrow(schema: Mapping[str, Any], wheres: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`schema`, itself unchanged, cut down to what one or more allow rules accept, given by their `where`."""
-    narrowed = copy.deepcopy(dict(schema))
+def narrow(
+    schema: Mapping[str, Any], wheres: Sequence[Mapping[str, Any]], binds: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """`schema`, cut down to what allow rules accept: `where` and `bind` of each, at least one.
+
+    Nothing that is given changes, and what stays the same is shared with it.
+    """
+    narrowed = dict(schema)
     names = [name for name in wheres[0] if all(name in where for where in wheres)]
     properties = dict(narrowed.get("properties", {}))
     for name in names:
-        clause = _either([copy.deepcopy(read(where[name], True)) for where in wheres])
+        clause = _either([read(where[name], True) for where in wheres])
         if (own := _own(narrowed, name)) is not None:
             properties[name] = merge(own, clause)
     if names:
         narrowed["properties"] = properties
         narrowed["required"] = list(dict.fromkeys([*narrowed.get("required", []), *names]))
-    return narrowed
+    return _without(narrowed, binds) if any(binds) else narrowed
+
+
+def _without(schema: dict[str, Any], binds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What some rule fills in need not be given; what every rule fills in is not shown."""
+    some = {name for bind in binds for name in bind}
+    every = {name for name in some if all(name in bind for bind in binds)}
+    cut = dict(schema)
+    if "properties" in cut:
+        cut["properties"] = {name: body for name, body in cut["properties"].items() if name not in every}
+    if "required" in cut:
+        cut["required"] = [name for name in cut["required"] if name not in some]
+    return cut
 
 
 def merge(own: Schema, clause: dict[str, Any]) -> Schema:

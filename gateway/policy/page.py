@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.policy.extras import EXTRA_KEYS, extra_faults
 from gateway.policy.files import Document, Report
 from gateway.policy.rules import ACTIONS, Effect, Rule, nearest, target_fault
 from gateway.policy.vocabulary import faults, unanchored
@@ -19,7 +20,7 @@ KEYS = {
     "agent": {"agent", "description", "roles", "deny_all", *EFFECTS},
     "role": {"role", "description", *EFFECTS},
 }
-RULE_KEYS = {*ACTIONS, "where"}
+RULE_KEYS = {*ACTIONS, *EXTRA_KEYS, "where"}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -38,10 +39,19 @@ def role_subject(role: str) -> str:
     return f"role:{role}"
 
 
+def name_fault(kind: Kind, stem: str) -> tuple[str, str] | None:
+    """Message and fix when an agent or role cannot be called like this, else None."""
+    if _NAME.fullmatch(stem):
+        return None
+    return f"is no {kind} name: a lower-case letter, then at most 31 of a-z, 0-9 and -", "rename the file"
+
+
 def normal(rule: Rule) -> list[Any]:
-    """A rule as JSON, its id first."""
+    """A rule as JSON, its id first, its place in the file left out."""
     where = json.dumps(rule.where, sort_keys=True) if rule.where is not None else None
-    return [rule.id, rule.subject, rule.effect, rule.action, rule.server, rule.name, where]
+    plain = [rule.id, rule.subject, rule.effect, rule.action, rule.server, rule.name, where]
+    extras = {key: value for key in sorted(EXTRA_KEYS) if (value := getattr(rule, key))}
+    return [*plain, json.dumps(extras, sort_keys=True)] if extras else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,8 @@ class PageReader:
         table, kind, stem = self.document.table, self.kind, self._stem
         for key in table.keys() - KEYS[kind]:
             self._problem(key, "is not a key of this file", nearest(key, KEYS[kind]))
-        if not _NAME.fullmatch(stem):
-            message = f"is no {kind} name: a lower-case letter, then at most 31 of a-z, 0-9 and -"
-            self._problem("file", message, "rename the file")
+        if fault := name_fault(kind, stem):
+            self._problem("file", *fault)
         if table.get(kind) != stem:
             fix = f'write {kind} = "{stem}", or rename the file'
             self._problem(kind, "does not repeat the name of the file", fix)
@@ -139,12 +148,16 @@ class PageReader:
             self._problem(f"{key}.{kind}", *fault, place)
         if "where" in table:
             self._check_where(table["where"], kind, effect, f"{key}.where", place)
+        for path, message, fix in extra_faults(table, kind, effect):
+            self._problem(f"{key}.{path}", message, fix, place)
         if len(self.report.problems) > before:
             return None
         server, _, name = table[kind].partition("/")
         stem = f"{self._stem}.toml" if self.kind == "agent" else f"roles/{self._stem}.toml"
         subject = self._stem if self.kind == "agent" else role_subject(self._stem)
-        return Rule(f"{stem}:{key}", subject, effect, ACTIONS[kind], server, name, table.get("where"), place=place)
+        said: dict[str, Any] = {each: table[each] for each in ("where", "bind", "shadow", "gate") if each in table}
+        said |= {each: tuple(table[each]) for each in ("limit", "budget") if each in table}
+        return Rule(f"{stem}:{key}", subject, effect, ACTIONS[kind], server, name, place=place, **said)
 
     def _check_where(self, where: object, kind: str, effect: Effect, key: str, place: str) -> None:
         if kind != "tool":

@@ -74,7 +74,7 @@ def _value_faults(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
     if not isinstance(values, list) or not values:
         yield f"{path}.enum", "is not a list of values", 'write for example enum = ["USD", "EUR"]'
     for key in ("enum", "const"):
-        if not _is_json(schema.get(key, True)):
+        if not is_json(schema.get(key, True)):
             yield (
                 f"{path}.{key}",
                 "holds a value JSON cannot carry",
@@ -82,11 +82,12 @@ def _value_faults(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
             )
 
 
-def _is_json(value: object) -> bool:
+def is_json(value: object) -> bool:
+    """Whether JSON can carry this value of a TOML file, which has dates and infinite numbers besides."""
     if isinstance(value, list):
-        return all(_is_json(each) for each in value)
+        return all(is_json(each) for each in value)
     if isinstance(value, dict):
-        return all(_is_json(each) for each in value.values())
+        return all(is_json(each) for each in value.values())
     return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)
 
 

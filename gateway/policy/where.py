@@ -7,9 +7,9 @@ Plain JSON Schema lies between the two: it lets `{maximum: 5}` pass for a string
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import jsonschema_rs
@@ -31,12 +31,13 @@ MASK = "the value given"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The compiled `where` of one rule."""
+    """The compiled `where` and `bind` of one rule. `names` are the arguments of the first, `bound` of the second."""
 
     rule: str
     effect: Effect
     names: tuple[str, ...]
     validator: jsonschema_rs.Validator
+    bound: frozenset[str] = frozenset()
 
     def holds(self, arguments: Mapping[str, Any]) -> bool:
         """Whether the rule applies to these arguments. Values that are not JSON never help the caller."""
@@ -48,18 +49,26 @@ class Condition:
     def failures(self, arguments: Mapping[str, Any]) -> str:
         """At most three reasons why the condition does not hold. Shows numbers, never other values."""
         try:
-            return "; ".join(_reason(error) for error in islice(self.validator.iter_errors(arguments), 3))
+            errors = (error for error in self.validator.iter_errors(arguments) if not self._of_bound(error))
+            filled = (
+                f"{name}: the gateway fills it in, so leave it out" for name in sorted(self.bound & arguments.keys())
+            )
+            return "; ".join(islice(chain(filled, map(_reason, errors)), 3))
         except Exception:  # as in `holds`
             return "the arguments are not plain JSON"
 
+    def _of_bound(self, error: jsonschema_rs.ValidationError) -> bool:
+        return bool(error.instance_path) and error.instance_path[0] in self.bound
 
-def compile_where(rule: str, effect: Effect, where: Mapping[str, Any]) -> Condition:
-    """Compile a `where` that has no faults. Raises ValueError when it has."""
+
+def compile_where(rule: str, effect: Effect, where: Mapping[str, Any], bind: Collection[str] = ()) -> Condition:
+    """Compile a `where` without faults; arguments in `bind` must be left out. Raises ValueError when it has faults."""
     strict = effect == "allow"
-    schema: dict[str, Any] = {"properties": {name: read(body, strict) for name, body in where.items()}}
+    properties: dict[str, Any] = {name: read(body, strict) for name, body in where.items()} | dict.fromkeys(bind, False)
+    schema: dict[str, Any] = {"properties": properties}
     if strict:
         schema |= {"type": "object", "required": list(where)}
-    return Condition(rule, effect, tuple(where), validator(schema))
+    return Condition(rule, effect, tuple(where), validator(schema), frozenset(bind))
 
 
 def read(schema: Schema, strict: bool) -> Schema:

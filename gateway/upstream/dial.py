@@ -9,6 +9,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any
 
+from gateway.rules.addresses import standing
+
 Found = tuple[int, int, int, str, Any]
 """Family, type, protocol, canonical name and address, as getaddrinfo gives them."""
 
@@ -18,7 +20,12 @@ _STAGGER = 0.25
 
 async def dial(host: str, port: int) -> socket.socket:
     """A connected, non-blocking socket. Raises OSError. uvloop's own create_connection tries one by one only."""
-    return await first_of(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # Where clouds hand out credentials there is no tool server, whatever a name resolves to.
+    servers = [entry for entry in found if standing(str(entry[4][0])) != "metadata"]
+    if found and not servers:
+        raise OSError("the host is a metadata service or link-local, where no tool server is")
+    return await first_of(servers)
 
 
 async def first_of(found: Sequence[Found]) -> socket.socket:

@@ -50,7 +50,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def decode(data: bytes | bytearray) -> dict[str, Any] | None:
-    """The JSON object in `data`; None when there is none, or one that is nested too deep to be passed on."""
+    """The JSON object in `data`; None when there is none, or one that is ambiguous or too deep to be passed on."""
     try:
         message = parse(data)
     except ValueError:

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import datetime, timedelta
 
+import pytest
 from desk import CONFIG, Desk
 
 from gateway.identity import Tokens
@@ -35,7 +36,7 @@ def test_a_new_token_comes_with_the_configuration_of_clients(desk: Desk) -> None
 
 def test_a_new_token_as_json_says_all_there_is_to_know(desk: Desk) -> None:
     made = json.loads(desk.run("token", "create", "payment", "--expires", "30d", "--json").stdout)
-    assert made.keys() == {"token", "url", "id", "agent", "state", "created", "expires", "revoked"}
+    assert made.keys() == {"token", "url", "id", "agent", "state", "created", "expires", "revoked", "claims"}
     assert TOKEN.fullmatch(made["token"])
     assert (made["agent"], made["state"], made["revoked"]) == ("payment", "active", None)
     span = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(made["created"])
@@ -67,10 +68,10 @@ def test_an_agent_without_policy_gets_no_token(desk: Desk) -> None:
 def test_listed_tokens_have_a_state_and_no_secret(desk: Desk) -> None:
     token = json.loads(desk.run("token", "create", "payment", "--json").stdout)["token"]
     listed = desk.run("token", "list")
-    assert listed.stdout.splitlines()[0].split() == ["ID", "AGENT", "STATE", "CREATED", "EXPIRES"]
+    assert listed.stdout.splitlines()[0].split() == ["ID", "AGENT", "STATE", "CREATED", "EXPIRES", "CLAIMS"]
     assert listed.stdout.splitlines()[1].split()[:3] == [token[3:13], "payment", "active"]
     shapes = json.loads(desk.run("token", "list", "--json").stdout)
-    assert [shape.keys() for shape in shapes] == [{"id", "agent", "state", "created", "expires", "revoked"}]
+    assert [shape.keys() for shape in shapes] == [{"id", "agent", "state", "created", "expires", "revoked", "claims"}]
     assert token[14:57] not in listed.stdout + json.dumps(shapes)
 
 
@@ -94,3 +95,33 @@ def test_a_token_can_be_revoked_where_the_secrets_of_servers_are_not_set(desk: D
     assert desk.run("check").returncode == 1
     token = json.loads(desk.run("token", "create", "payment", "--json").stdout)
     assert desk.run("token", "revoke", token["id"]).returncode == 0
+
+
+def test_claims_are_text_numbers_and_booleans_kept_with_the_token_and_listed(desk: Desk) -> None:
+    claims = ["customer_id=C-7=x", "level:=3", "staff:=true", "share:=0.5"]
+    given = [word for claim in claims for word in ("--claim", claim)]
+    made = json.loads(desk.run("token", "create", "payment", *given, "--json").stdout)
+    assert made["claims"] == {"customer_id": "C-7=x", "level": 3, "staff": True, "share": 0.5}
+    assert made["claims"]["staff"] is True
+    assert json.loads(desk.run("token", "list", "--json").stdout)[0]["claims"] == made["claims"]
+    listed = desk.run("token", "list").stdout
+    assert listed.splitlines()[1].endswith(" ".join(claims))
+    tokens = Tokens(Store(desk.folder / "var" / "toolgate.db"))
+    tokens.agents = {"payment"}
+    assert tokens.verify(made["token"], 0.0).claims == made["claims"]
+    tokens.close()
+
+
+@pytest.mark.parametrize(
+    "claim",
+    ["", "x", "=x", "x=", "1x=y", "x y=z", "x:=y", 'x:="y"', "x:=null", "x:=[1]", "x:=NaN", "x:=1e999", "x=a\u202eb"],
+)
+def test_a_claim_that_is_none_is_wrong_usage(desk: Desk, claim: str) -> None:
+    ran = desk.run("token", "create", "payment", "--claim", claim)
+    assert (ran.returncode, ran.stdout) == (2, "")
+
+
+def test_a_claim_given_twice_is_wrong_usage(desk: Desk) -> None:
+    ran = desk.run("token", "create", "payment", "--claim", "x=1", "--claim", "x=2")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "given twice" in ran.stderr

@@ -61,12 +61,43 @@ def test_check_connect_tells_servers_and_tools_that_are_not_there(desk: Desk) ->
     desk.write("policies/payment.toml", PAYMENT.replace("charge_card", "charge_cards"))
     ran = desk.run("check", "--connect")
     assert ran.returncode == 1
-    told = [line.split(": ")[:2] for line in ran.stderr.splitlines()]
+    told = [line.split("/")[-1].split(": ")[:2] for line in ran.stderr.splitlines()]
     assert told == [
         ["gateway.toml", "servers.down"],
         ["gateway.toml", "servers.shop.tools.check_fraud_scor"],
         ["gateway.toml", "servers.shop.tools.charge_card.compensate.tool"],
-        ["payment.toml", "allow[0]"],
+        ["payment.toml:4", "allow[0].tool"],
     ]
     assert "did you mean check_fraud_score?" in ran.stderr
-    assert "did you mean charge_card?" in ran.stderr
+    assert 'did you mean "charge_card"?' in ran.stderr
+
+
+def test_check_connect_warns_of_rules_for_a_server_that_is_down_and_of_globs_that_match_nothing(desk: Desk) -> None:
+    desk.write("gateway.toml", CONFIG + DOWN)
+    rules = '[[allow]]\ntool = "down/one"\n[[allow]]\ntool = "down/two"\n[[allow]]\ntool = "shop/nothing_*"\n'
+    desk.write("policies/payment.toml", PAYMENT + rules)
+    warnings = [line for line in desk.run("check", "--connect").stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert 'allow[2].tool: the names on "down" cannot be checked while it is down' in warnings[0]
+    assert 'allow[4].tool: "shop/nothing_*" matches no tool of the servers that are up' in warnings[1]
+
+
+def test_check_connect_tells_arguments_that_a_tool_does_not_have(desk: Desk) -> None:
+    desk.write("policies/payment.toml", PAYMENT.replace("amount =", "amuont ="))
+    ran = desk.run("check", "--connect")
+    assert ran.returncode == 1
+    assert 'allow[0].where.amuont: names the argument "amuont", which the tool does not have' in ran.stderr
+    assert 'did you mean "amount"?' in ran.stderr
+
+
+def test_what_only_a_rule_in_shadow_says_changes_nothing_in_the_list_of_tools(desk: Desk) -> None:
+    desk.write("policies/payment.toml", PAYMENT + '[[allow]]\ntool = "shop/refund_card"\nshadow = true\n')
+    shapes = {shape["tool"]: shape for shape in json.loads(desk.run("tools", "--agent", "payment", "--json").stdout)}
+    assert (shapes["refund_card"]["may_call"], shapes["refund_card"]["rules"]) == ("no", [])
+
+
+def test_a_tool_with_bound_arguments_depends_on_them(desk: Desk) -> None:
+    rule = '[[allow]]\ntool = "shop/refund_card"\nbind = { charge_id = "claims.charge" }\n'
+    desk.write("policies/payment.toml", PAYMENT + rule)
+    shapes = {shape["tool"]: shape for shape in json.loads(desk.run("tools", "--agent", "payment", "--json").stdout)}
+    assert shapes["refund_card"]["may_call"] == "depends"

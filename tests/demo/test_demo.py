@@ -19,7 +19,7 @@ SCENES = [
     "Order ORD-7002 failed in payment",
     "2 of 2 effects taken back",
     "payment__refund_card was refused (not_found)",
-    'billing__process_refund: amount is {"maximum": 2000',
+    '"maximum": 2000, "minimum": 1',
     "billing__process_refund was refused (denied)",
     "within the bound, 1500 cents: answered",
     'records__search_orders {"text": "12345; DROP TABLE orders;--"}: answered',

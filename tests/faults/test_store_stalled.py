@@ -58,7 +58,7 @@ async def test_a_commit_that_takes_too_long_and_then_succeeds_leaves_a_gap_on_re
     stuck, released = threading.Event(), threading.Event()
 
     def hang(statement: str) -> None:
-        if statement == "COMMIT" and not released.is_set():
+        if statement.startswith("INSERT INTO events") and not released.is_set():
             stuck.set()
             released.wait(20)
 

@@ -238,3 +238,30 @@ def test_verify_is_right_while_others_create_and_revoke(tokens: Tokens, store: S
         for done in [pool.submit(churn), pool.submit(verify)]:
             done.result()
     assert not wrong
+
+
+def test_claims_of_a_token_stand_in_its_principal(tokens: Tokens, store: Store) -> None:
+    token, row = tokens.create("payment", expires=None, now=NOW, claims={"customer_id": "C7", "level": 3})
+    assert tokens.verify(token, NOW).claims == {"customer_id": "C7", "level": 3}
+    assert tokens.list_all() == [row]
+    other = Tokens(store, clock=lambda: NOW)
+    other.agents = {"payment"}
+    assert other.verify(token, NOW).claims == {"customer_id": "C7", "level": 3}
+    other.close()
+
+
+def test_a_database_of_an_earlier_release_gets_the_claims_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "toolgate.db"
+    old = (
+        "id VARCHAR(16) PRIMARY KEY, agent VARCHAR(64), digest VARCHAR(64), created FLOAT, expires FLOAT, revoked FLOAT"
+    )
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE TABLE tokens ({old})")
+        connection.execute("INSERT INTO tokens VALUES ('abcdefghij', 'payment', 'd', 1.0, NULL, NULL)")
+    connection.close()
+    for _ in range(2):
+        store = Store(path)
+        tokens = Tokens(store, clock=lambda: NOW)
+        assert [(row.id, row.claims) for row in tokens.list_all()] == [("abcdefghij", {})]
+        tokens.close()
+        store.stop()

@@ -14,12 +14,18 @@ PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
     ("errors", "call"),
-    ("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "sdk", "strict"),
-    ("identity", "policy", "catalog", "credentials", "audit"),
+    (
+        *("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "migrate", "sdk", "strict"),
+        "aside",
+    ),
+    ("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
     ("controls",),
     ("upstream", "order"),
     ("mcp_face", "bridge"),
-    ("app", "serving", "cli", "__main__", "__init__"),
+    (
+        *("app", "serving", "cli", "__main__", "__init__"),
+        *("registration", "candidate", "reload", "unknown_names", "publication"),
+    ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
@@ -28,7 +34,10 @@ ORDER = [
     "audit",
     "throttle",
     "authorize",
+    "bind",
     "validate",
+    "sanitize",
+    "guard",
     "intent",
     "deadline",
     "retry",

@@ -38,3 +38,8 @@ def build(write: Callable[[Mapping[str, str | bytes]], Path]) -> Callable[..., P
         return load(write(files), SERVERS)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"

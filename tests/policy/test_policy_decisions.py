@@ -11,7 +11,7 @@ import pytest
 from policy_files import SERVERS, page
 
 from gateway.policy import Policy, load
-from gateway.policy import policy as policy_module
+from gateway.policy import grant as grant_module
 from gateway.policy.rules import seg
 
 Build = Callable[..., Policy]
@@ -200,17 +200,37 @@ def test_a_hidden_tool_is_refused_in_the_words_of_an_absent_one(build: Build, ru
 
 
 def test_what_is_remembered_of_requests_is_bounded(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_module, "MAX_MATCHES", 10)
-    monkeypatch.setattr(policy_module, "MAX_HOLDING", 4)
+    monkeypatch.setattr(grant_module, "MAX_MATCHES", 3)
+    monkeypatch.setattr(grant_module, "MAX_HOLDING", 4)
     rules = [("allow", {"tool": "payment/*", "where": {f"x{index}": {"const": True}}}) for index in range(6)]
-    policy = build(*rules)
+    policy = build(*rules, *(("deny", {"tool": f"payment/no{index}"}) for index in range(9)))
+    for index in range(9):
+        assert not policy.visible("a", "payment", f"no{index}", "call")
     for index in range(64):
         arguments = {f"x{bit}": bool(index >> bit & 1) for bit in range(6)}
         assert policy.decide("a", "payment", "charge", "call", arguments).allowed is (index > 0)
         assert not policy.decide("a", "payment", f"tool{index}" + "x" * 600, "call", {}).allowed
         assert policy.visible("a", "payment", f"tool{index}", "call")
-    assert len(policy._matches) <= 10
-    assert all(len(match.verdicts) <= 4 for match in policy._matches.values())
+        assert len(policy._matches) <= 3
+        assert len(policy.grants["a"]._matches) <= 3
+        matches = [*policy.grants["a"]._matches.values(), *filter(None, policy._matches.values())]
+        assert all(len(match.decisions) <= 4 for match in matches)
+
+
+def test_names_longer_than_any_real_one_are_decided_on_and_not_remembered(build: Build) -> None:
+    policy = build(("allow", {"tool": "payment/x*"}), ("allow", {"tool": "payment/y*"}))
+    longest, longer = "x" * (512 - len("payment")), "y" * (513 - len("payment"))
+    assert policy.visible("a", "payment", longer, "call")
+    assert policy.visible("a", "payment", longest, "call")
+    assert [name for _, _, name, _ in policy._matches] == [longest]
+    assert [match.example[1] for match in policy.grants["a"]._matches.values()] == [longest]
+
+
+def test_an_agent_reaches_the_servers_that_an_allow_rule_names(build: Build) -> None:
+    policy = build(("allow", {"tool": "pay*/charge"}), ("allow", {"prompt": "files/x"}), ("deny", {"tool": "*/x"}))
+    for _ in range(2):
+        assert [server for server in SERVERS if policy.reaches("a", server)] == ["payment", "files"]
+    assert not policy.reaches("b", "payment")
 
 
 def test_a_policy_and_its_decisions_cannot_be_changed(build: Build) -> None:

@@ -44,9 +44,8 @@ def test_a_rule_without_a_condition_leaves_the_schema_as_it_is(build: Build) -> 
 
 def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
     before = copy.deepcopy(TOOL)
-    schema = narrowed(build, TOOL, {"amount": {"maximum": 5}})
-    schema["properties"]["note"]["type"] = "array"
-    assert before == TOOL
+    schema = narrowed(build, TOOL, {"amount": {"maximum": 5}, "extra": {"const": 1}})
+    assert schema != before == TOOL
 
 
 @pytest.mark.parametrize(
@@ -67,6 +66,9 @@ def test_the_tools_own_schema_is_never_changed(build: Build) -> None:
             {"exclusiveMaximum": True, "maximum": 9, "type": "number", "allOf": [{"exclusiveMaximum": 5}]},
         ),
         ({"pattern": "^a"}, {"pattern": "b$"}, {"pattern": "^a", "type": "string", "allOf": [{"pattern": "b$"}]}),
+        ({"const": {"a": 1, "b": 2}}, {"const": {"b": 2, "a": 1}}, {"const": {"b": 2, "a": 1}}),
+        ({"const": {"b": 2, "a": 1}}, {"const": {"a": 1, "b": 2}}, {"const": {"a": 1, "b": 2}}),
+        ({"type": ["string"]}, {"minLength": 1}, {"type": ["string"], "minLength": 1}),
         ({"enum": ["a"]}, {"enum": ["b"]}, {"enum": ["a"], "allOf": [{"enum": ["b"]}]}),
         ({"const": 1}, {"const": True}, {"const": 1, "allOf": [{"const": True}]}),
         ({"$ref": "#/$defs/M"}, {"const": 5}, {"allOf": [{"$ref": "#/$defs/M"}, {"const": 5}]}),
@@ -84,6 +86,29 @@ def test_keywords_that_collide_are_tightened_or_kept_side_by_side(
 ) -> None:
     schema = narrowed(build, {"type": "object", "properties": {"x": own}}, {"x": where})
     assert schema["properties"]["x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tighter", "kind"),
+    [
+        *(
+            ("maximum", 3, "number"),
+            ("exclusiveMaximum", 3, "number"),
+            ("maxLength", 3, "string"),
+            ("maxItems", 3, "array"),
+        ),
+        *(
+            ("minimum", 7, "number"),
+            ("exclusiveMinimum", 7, "number"),
+            ("minLength", 7, "string"),
+            ("minItems", 7, "array"),
+        ),
+    ],
+)
+def test_of_two_bounds_the_tighter_is_shown(build: Build, keyword: str, tighter: int, kind: str) -> None:
+    for own, other in ((3, 7), (7, 3)):
+        schema = narrowed(build, {"type": "object", "properties": {"x": {keyword: own}}}, {"x": {keyword: other}})
+        assert schema["properties"]["x"] == {keyword: tighter, "type": kind}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy import Policy, load
+from gateway.policy import Policy, load, trials
 
+FOLDER = Path(__file__).parents[2] / "policies"
 TOOLS = {
     "catalog": ["lookup_product", "validate_address", "list_products"],
     "inventory": ["check_stock", "reserve_inventory", "release_reservation"],
@@ -39,12 +40,18 @@ GRANTED = {
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(Path(__file__).parents[2] / "policies", TOOLS)
+    return load(FOLDER, TOOLS)
 
 
 def test_the_shipped_policies_load_without_a_warning(policy: Policy) -> None:
     assert policy.warnings == ()
     assert policy.agents == GRANTED.keys()
+
+
+def test_the_shipped_tests_hold_and_hit_every_rule_and_agent(policy: Policy) -> None:
+    assert trials.run(policy, FOLDER, TOOLS) == []
+    results = trials.trials(policy, trials.read(policy, FOLDER, TOOLS))
+    assert (results.unhit, results.untested) == ((), ())
 
 
 @pytest.mark.parametrize("agent", sorted(GRANTED))

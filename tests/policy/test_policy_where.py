@@ -200,3 +200,10 @@ def test_strict_implies_the_plain_meaning_and_the_plain_meaning_implies_lenient(
     plain = Draft202012Validator(schema).is_valid(value)
     assert plain or not allows({"x": schema}, {"x": value}), json.dumps(schema)
     assert not plain or denies({"x": schema}, {"x": value}), json.dumps(schema)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(10**15 - 1, True), (10**15, False), (-(10**15), False), (True, False)])
+def test_a_number_is_shown_unless_it_is_so_long_that_it_may_be_a_secret(value: Any, shown: bool) -> None:
+    told = compile_where("r", "allow", {"x": {"maximum": 5, "minimum": 0}}).failures({"x": value})
+    assert told.startswith("x: ")
+    assert (str(value) in told) is shown

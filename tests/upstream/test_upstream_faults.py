@@ -30,6 +30,7 @@ FAULTS: dict[str, tuple[Behaviour, type[UpstreamFailed]]] = {
     "answers neither result nor error": (answers({"jsonrpc": "2.0", "id": 1}), Garbled),
     "answers another request": (answers({"jsonrpc": "2.0", "id": 99_999, "result": {}}), Garbled),
     "answers with NaN": (answers(b'{"jsonrpc":"2.0","id":4,"result":{"a":NaN}}'), Garbled),
+    "answers with a key twice": (answers(b'{"jsonrpc":"2.0","id":4,"result":{"a":1,"\\u0061":2}}'), Garbled),
     "answers nothing (202)": (says(202), Garbled),
     "redirects": (says(307, Location="/elsewhere"), Garbled),
     "announces too much": (

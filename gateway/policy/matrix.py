@@ -1,0 +1,75 @@
+"""Agents against tools: who may call what, as far as that can be said without arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.policy.objects import Object
+from gateway.policy.policy import Policy
+from gateway.policy.rules import Rule
+
+Access = Literal["yes", "no", "depends", "gate"]
+MEANING: dict[Access, str] = {
+    "yes": "may call it",
+    "depends": "may call it with some arguments",
+    "gate": "may call it through a gate, with any arguments",
+    "no": "may not call it, and does not see it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One agent and one tool. `rules` are the enforced ones that speak of it."""
+
+    access: Access
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tool; its cells are in the order of the matrix's agents."""
+
+    tool: Object
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All agents, all tools. Rows are ordered by server and name."""
+
+    agents: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def matrix(policy: Policy, tools: Sequence[Object]) -> Matrix:
+    """The matrix of all agents and `tools`. A glob that nobody may use anything of makes no row."""
+    agents = tuple(sorted(policy.agents))
+    rows = (Row(tool, tuple(cell(policy, agent, tool.server, tool.name) for agent in agents)) for tool in tools)
+    kept = (row for row in rows if not row.tool.is_glob or any(each.access != "no" for each in row.cells))
+    return Matrix(agents, tuple(kept))
+
+
+def cell(policy: Policy, agent: str, server: str, tool: str) -> Cell:
+    """What `agent` may do with one tool, and the rules that say so."""
+    speaking = [rule for rule in policy.rules(agent) if rule.matches(server, tool, "call") and not rule.shadow]
+    if not policy.visible(agent, server, tool, "call"):
+        return Cell("no", tuple(rule for rule in speaking if rule.effect == "deny"))
+    return Cell(_access(speaking), tuple(speaking))
+
+
+def _access(rules: Sequence[Rule]) -> Access:
+    """Of a visible tool. The first allow rule that holds decides, so none matters behind an unconditional one."""
+    if any(rule.effect == "deny" for rule in rules):
+        return "depends"
+    gates = set()
+    for rule in rules:
+        gates.add("none" if rule.gate is None else "some" if "when" in rule.gate else "all")
+        if rule.where is None and rule.bind is None:
+            break
+    else:
+        return "depends"
+    if gates == {"all"}:
+        return "gate"
+    return "yes" if gates == {"none"} else "depends"

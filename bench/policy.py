@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway.call import Facts
 from gateway.catalog import Catalog, Offer, compile_tools
 from gateway.mcp_face.lists import Lists
 from gateway.policy import Policy, load
@@ -89,8 +90,8 @@ def lists(tools: int) -> None:
     schema = {"type": "object", "properties": {"amount": {"type": "integer"}, **properties}, "required": ["amount"]}
     definitions = [{"name": f"tool_{n}", "description": "Does it. " * 20, "inputSchema": schema} for n in range(tools)]
     catalog = Catalog(["shop"])
-    facts: Any = lambda name: None  # noqa: E731 - what an operator declares plays no part in lists
-    catalog.put(Offer("shop", up=True, tools=compile_tools("shop", definitions, facts, lambda _: {})))
+    none = Facts()
+    catalog.put(Offer("shop", up=True, tools=compile_tools("shop", definitions, lambda _: none, lambda _: {})))
     condition = "where = { amount = { maximum = 500 } }"
     glob = [f'[[allow]]\ntool = "shop/*"\n{condition}', '[[deny]]\ntool = "*/delete_*"']
     exact = [f'[[allow]]\ntool = "shop/tool_{n}"\n{condition}' for n in range(tools)]

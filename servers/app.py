@@ -92,7 +92,8 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(self._ready, file=sys.stderr, flush=True)
+        # In one write: the servers share a stream, and a line must not be cut by another.
+        sys.stderr.write(f"{self._ready}\n")
 
     def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
         # Stopping ends open streams; uvicorn would write a line about each.

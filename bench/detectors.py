@@ -26,7 +26,7 @@ from gateway.strict import parse_exactly
 
 KINDS = {
     "text": Argument(),
-    "url": Argument(kind="url"),
+    "url": Argument(kind="url", schemes=("https", "http", "ftp")),  # the benign ones are homepages, one by ftp
     "path": Argument(kind="path"),
     "sql": Argument(kind="sql", dialect="sqlite"),
 }

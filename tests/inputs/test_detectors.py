@@ -43,7 +43,7 @@ def test_naughty_strings_are_text_but_for_those_that_hide_text(
 
 def test_urls_that_lead_inside_are_refused_and_homepages_are_not(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
     assert share(rows["url", "ssrf"]) >= 0.98
-    assert len(rows["url", "benign_urls"]["left"]) <= 1  # an ftp:// address: a scheme that has to be declared
+    assert rows["url", "benign_urls"]["refused"] == 0
 
 
 def test_traversals_are_refused_and_paths_are_not(rows: dict[tuple[str, str], dict[str, Any]]) -> None:

@@ -42,6 +42,13 @@ description = "Reads reports."
 tool = "shop/keep"
 where = { path = { pattern = "^reports/" } }
 """
+CID = """agent = "cid"
+description = "Reads reports of one customer."
+[[allow]]
+tool = "shop/keep"
+where = { path = { pattern = "^reports/" } }
+bind = { customer = { const = "C-1" } }
+"""
 TAG = "\U000e0061\U000e0062\U000e0063"
 
 
@@ -54,7 +61,7 @@ def keeper() -> Iterator[Keeper]:
 @pytest.fixture(scope="module")
 def gateway(keeper: Keeper, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     servers = f'[servers.shop]\nurl = "{keeper.url}"{SERVER}'
-    policies = {"ada.toml": ADA, "bob.toml": BOB}
+    policies = {"ada.toml": ADA, "bob.toml": BOB, "cid.toml": CID}
     with GatewayProcess(tmp_path_factory.mktemp("sanitize"), servers, policies) as running:
         yield running
 
@@ -184,3 +191,13 @@ async def test_a_rule_about_paths_is_about_where_they_lead(gateway: GatewayProce
         before = len(keeper.calls)
         reply = await bob.call("keep", {"path": "reports/../payroll"})
         assert reply.reason == "denied" and "written plainly" in reply.text and len(keeper.calls) == before
+
+
+async def test_what_the_gateway_filled_in_does_not_count_against_a_path_that_was_made_plain(
+    gateway: GatewayProcess, keeper: Keeper
+) -> None:
+    async with pool() as session:
+        cid = Modern(session, gateway.url("/mcp/shop"), gateway.headers("cid"))
+        answer = await keep(cid, {"path": "reports/./today"})
+    assert not answer.result.get("isError"), answer.result
+    assert keeper.arguments[-1] == {"path": "reports/today", "customer": "C-1"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config import Config, check_agents
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError
 from gateway.policy import Policy, Rule, check_names, load, trials
 from gateway.policy.names import Offered
 
@@ -46,16 +46,11 @@ def build(config: Config, offered: Offered) -> Policy:
     Raises ConfigError with every problem found.
     """
     policy = load(config.policies_dir, config.servers)
-    problems = [*check_agents(config, policy.agents), *check_names(policy, offered), *_unenforced(policy)]
+    problems = [*check_agents(config, policy.agents), *check_names(policy, offered), *policy.unenforced]
     problems += trials.run(policy, config.policies_dir, config.servers)
     if problems:
         raise ConfigError(sorted(problems))
     return policy
-
-
-def _unenforced(policy: Policy) -> tuple[Problem, ...]:
-    found: tuple[Problem, ...] = getattr(policy, "unenforced", ())
-    return found
 
 
 def changes(before: Policy, after: Policy) -> dict[str, frozenset[str]]:

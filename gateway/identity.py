@@ -21,10 +21,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.call import Principal
+from gateway.changes import Changes
 from gateway.errors import ConfigError, Problem, Unauthenticated
 from gateway.store import Store, tokens
 
@@ -86,15 +87,12 @@ class Tokens:
         self._clock = clock
         # Copying a keyed HMAC is cheaper than keying a new one, and this is done once a call.
         self._keyed = hmac.new(secret_key(store.path.parent), digestmod="sha256")
-        # One connection for good: SQLite's data_version tells each connection what others committed.
-        self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._version: int | None = None
-        self._counted: tuple[int, ...] | None = None
+        self._changes = Changes(store.engine, _COUNTED)
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
 
     def close(self) -> None:
-        self._connection.close()
+        self._changes.close()
 
     def create(
         self, agent: str, *, expires: timedelta | None, now: float, claims: Claims = _NO_CLAIMS
@@ -153,26 +151,20 @@ class Tokens:
         What was known stays in force while the store cannot be read.
         """
         try:
-            # Every event changes the file, few changes are of tokens: they are only made or revoked.
-            version = self._connection.execute(text("PRAGMA data_version")).scalar_one()
-            if version == self._version:
+            if not self._changes.pending():
                 return False
-            counted = tuple(self._connection.execute(_COUNTED).one())
-            if counted == self._counted:
-                self._version = version
-                return False
-            rows = self._connection.execute(_VALID).all()
+            rows = self._changes.connection.execute(_VALID).all()
         except SQLAlchemyError as error:
             log.error("tokens cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._version, self._counted = version, counted
+        self._changes.taken()
         self._known = {row.id: _known(row) for row in rows}
         return True
 
     def _look_up(self, identity: str) -> _Known:
         """A token this process has not heard of yet: another one may have made it just now."""
         try:
-            row = self._connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
+            row = self._changes.connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
         except SQLAlchemyError as error:
             log.error("a token cannot be looked up (%s)", type(error).__name__)
             return _NOBODY

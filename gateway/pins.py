@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.audit import about_gateway
+from gateway.changes import Changes
 from gateway.store import EVENT, Store, events, pins
 
 log = logging.getLogger("toolgate.pins")
@@ -89,15 +90,12 @@ class Pins:
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        # One connection for good: SQLite's data_version tells each connection what others committed.
-        self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._version: int | None = None
-        self._state: tuple[Any, ...] | None = None
+        self._changes = Changes(store.engine, _STATE)
         self._known: dict[str, dict[str, Pin]] = {}
         self.refresh_if_changed()
 
     def close(self) -> None:
-        self._connection.close()
+        self._changes.close()
 
     def of(self, server: str) -> Mapping[str, Pin]:
         """The server's pins by tool."""
@@ -109,19 +107,13 @@ class Pins:
         What was known stays in force while the store cannot be read.
         """
         try:
-            # Every event changes the file, few changes are of pins.
-            version = self._connection.execute(text("PRAGMA data_version")).scalar_one()
-            if version == self._version:
+            if not self._changes.pending():
                 return False
-            state = tuple(self._connection.execute(_STATE).one())
-            if state == self._state:
-                self._version = version
-                return False
-            found = [Pin(*row) for row in self._connection.execute(select(*_PIN))]
+            found = [Pin(*row) for row in self._changes.connection.execute(select(*_PIN))]
         except SQLAlchemyError as error:
             log.error("pins cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._version, self._state = version, state
+        self._changes.taken()
         self._known = {}
         for pin in found:
             self._known.setdefault(pin.server, {})[pin.tool] = pin

@@ -15,7 +15,19 @@ PACKAGES = ("gateway", "servers", "agents")
 FLOORS = (
     ("errors", "call"),
     (
-        *("config", "config_checks", "facts", "interpolate", "store", "metrics", "logs", "migrate", "sdk", "strict"),
+        *(
+            "changes",
+            "config",
+            "config_checks",
+            "facts",
+            "interpolate",
+            "store",
+            "metrics",
+            "logs",
+            "migrate",
+            "sdk",
+            "strict",
+        ),
         "aside",
     ),
     ("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),

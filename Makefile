@@ -42,7 +42,7 @@ tests/node_modules/.installed: tests/package.json tests/package-lock.json
 	@if command -v npm >/dev/null; then cd tests && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
 	else echo "npm is not here: tests that need Node will skip"; fi
 
-bench: install   ## measure what the gateway adds to a call
+bench: install   ## measure what the gateway adds to a call (more in bench/)
 	$(BIN)/python bench/overhead.py
 
 clean:

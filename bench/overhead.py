@@ -1,6 +1,6 @@
 """What the gateway adds to a tool call: direct and through it, interleaved in one run, every answer verified.
 
-    python bench/overhead.py [--calls 4000] [--rounds 3]
+    python bench/overhead.py [--calls 4000] [--rounds 3] [--awake]
 
 Every control is in force and every event durable. The gateway is one process. With one client nobody competes,
 and the processes run where the system puts them. With 32 calls in flight, where the machine has two cores or more,
@@ -82,6 +82,20 @@ def part(bench: Bench) -> None:
 
 
 @contextlib.contextmanager
+def awake(wanted: bool) -> Iterator[None]:
+    """Keep the cores from sleeping, by work that gives way to any other (nice 19).
+
+    A core that sleeps takes long to wake, above all in a virtual machine, and a single client lets it sleep between
+    any two steps of a call: without this the figure says as much about the machine as about the gateway.
+    """
+    with contextlib.ExitStack() as stack:
+        for _ in range(os.cpu_count() or 1 if wanted else 0):
+            spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]
+            stack.callback(stack.enter_context(subprocess.Popen(spin)).kill)
+        yield
+
+
+@contextlib.contextmanager
 def processes() -> Iterator[Bench]:
     upstream, port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -131,9 +145,11 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--awake", action="store_true", help="let no core sleep while one client is measured")
     arguments = parser.parse_args()
     with processes() as bench:
-        one = uvloop.run(measure(bench, arguments.calls // 4, arguments.rounds, 1))
+        with awake(arguments.awake):
+            one = uvloop.run(measure(bench, arguments.calls // 4, arguments.rounds, 1))
         part(bench)
         many = uvloop.run(measure(bench, arguments.calls, arguments.rounds, 32))
         resident = bench.gateway.memory_info().rss / 1e6

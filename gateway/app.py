@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -21,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.aside import aside
-from gateway.audit import Audit
 from gateway.bridge import Bridge, Seal
 from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
@@ -29,7 +26,7 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
-from gateway.identity import Tokens, secret_key
+from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
 from gateway.mcp_face.listen import Listen
@@ -45,7 +42,7 @@ from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.rules.secrets import Secrets
-from gateway.store import Store
+from gateway.state import State
 from gateway.unknown_names import UnknownNames
 from gateway.upstream import Upstream
 
@@ -67,9 +64,8 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        secret = secret_key(config.state_dir)
-        self.store = Store(config.state_dir / "toolgate.db", self.metrics.committed)
-        self.audit = Audit(self.store, _derive(secret, "audit"))
+        self.state = State(config, self.metrics.committed)
+        self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog(config.servers)
@@ -88,7 +84,7 @@ class Gateway:
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
-        self.door = self._door(secret)
+        self.door = self._door()
         self.site = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -97,8 +93,8 @@ class Gateway:
             ]
         )
 
-    def _door(self, secret: bytes) -> Door:
-        config = self.config
+    def _door(self) -> Door:
+        config, state = self.config, self.state
         throttle = Throttle(config.throttle.per_second, config.throttle.burst)
         parts = order.Parts(
             config,
@@ -108,8 +104,11 @@ class Gateway:
             self.metrics,
             throttle,
             self.secrets,
+            state.approvals,
+            state.ledger,
+            state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(_derive(secret, "seal")))
+        bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
@@ -150,7 +149,7 @@ class Gateway:
             await _end(tasks)
             self.tokens.close()
             self.pins.close()
-            self.store.stop()
+            self.state.close()
 
     async def _refresh(self) -> None:
         started = time.monotonic()
@@ -213,7 +212,3 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=_FAREWELL)
-
-
-def _derive(secret: bytes, purpose: str) -> bytes:
-    return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()

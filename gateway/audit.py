@@ -28,7 +28,9 @@ from sqlalchemy import func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
-from gateway.store import EventRow, Store, events
+from gateway.events import EventRow
+from gateway.store import Store
+from gateway.tables import events
 
 Outcome = Literal["ok", "tool_error", "input_required", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
@@ -48,6 +50,9 @@ class Audit:
     clock: Callable[[], float] = time.time
 
     def intent(self, call: Call) -> asyncio.Future[None]:
+        return self.store.append(self.intent_row(call))
+
+    def intent_row(self, call: Call) -> EventRow:
         assert call.permit is not None
         data = {
             "token": call.principal.token,
@@ -55,29 +60,34 @@ class Audit:
             "key": call.key,
             "rule": call.permit.rule,
             "policy": call.permit.policy,
-            "arguments": self._redacted(call),
+            "arguments": self.redacted(call),
             **_signals(call.signals),
         }
         if call.permit.bind:
             data["bound"] = sorted(call.permit.bind)
-        return self._append("intent", call, None, data | _shadow(call.permit.shadow))
+        return self._row("intent", call, None, data | _shadow(call.permit.shadow))
 
     def outcome(
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
     ) -> asyncio.Future[None]:
+        return self.store.append(self.outcome_row(call, outcome, seconds=seconds, result=result, reason=reason))
+
+    def outcome_row(
+        self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
+    ) -> EventRow:
         digest = None if result is None else _digest(result)
         data = {"outcome": outcome, "ms": round(seconds * 1000, 3), "result": digest}
-        return self._append("outcome", call, reason, data)
+        return self._row("outcome", call, reason, data)
 
     def refusal(self, call: Call, refused: Refused) -> asyncio.Future[None]:
         data = {
             "token": call.principal.token,
             "era": call.era,
             "detail": refused.detail,
-            "arguments": self._redacted(call),
+            "arguments": self.redacted(call),
             **_signals(refused.signals),
         }
-        return self._append("refusal", call, refused.reason, data | _shadow(refused.shadow))
+        return self.store.append(self._row("refusal", call, refused.reason, data | _shadow(refused.shadow)))
 
     def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
         """`previous` is None at the start."""
@@ -85,7 +95,8 @@ class Audit:
 
     def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
         """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
-        return self._append("guard", call, None, {**found, "result": None if result is None else _digest(result)})
+        told = {**found, "result": None if result is None else _digest(result)}
+        return self.store.append(self._row("guard", call, None, told))
 
     def unfinished(self) -> list[str]:
         """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
@@ -94,13 +105,11 @@ class Audit:
         calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
         return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
 
-    def _append(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> asyncio.Future[None]:
-        name, text = _name(call.tool), orjson.dumps(data).decode()
-        return self.store.append(
-            (self.clock(), kind, call.id, call.principal.agent, call.server, name, call.run, reason, text)
-        )
+    def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
+        agent, name = call.principal.agent, short_name(call.tool)
+        return (self.clock(), kind, call.id, agent, call.server, name, call.run, reason, orjson.dumps(data).decode())
 
-    def _redacted(self, call: Call) -> Any:
+    def redacted(self, call: Call) -> Any:
         """The arguments with secret values replaced by an HMAC; oversize ones by their size and HMAC.
 
         So are those of a tool that is not known: nobody can tell which of them are secret.
@@ -141,7 +150,7 @@ def _digest(result: Result) -> str | None:
         return None
 
 
-def _name(name: str) -> str:
+def short_name(name: str) -> str:
     """A name as it is stored: on one line, whole, or cut and told apart by its digest."""
     shown = name if name.isprintable() else name.encode("unicode_escape").decode()
     if len(shown) <= _NAME_LIMIT:

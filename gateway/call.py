@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from gateway.errors import Unbridgeable
+from gateway.terms import NO_CEILINGS, NO_TERMS, Ceilings, Spend, Terms
 
 Era = Literal["legacy", "modern"]
 """legacy: revisions up to 2025-11-25 (initialize, sessions). modern: 2026-07-28 (stateless)."""
@@ -20,6 +21,9 @@ Signals = Literal["note", "refuse"]
 
 Content = Literal["trusted", "untrusted"]
 """Whether what a tool answers may speak to the model. Untrusted text is wrapped, so that it is told apart."""
+
+OWN = "toolgate"
+"""The server whose tools are the gateway's own. No upstream can be called so."""
 
 ArgumentRule = Callable[[Any], Any]
 """Checks one argument by its declared kind: the value to send on, or ValueError with a reason for the model."""
@@ -71,6 +75,19 @@ class Facts:
     secrets: frozenset[str] = frozenset()
     signals: Signals = "note"
     content: Content = "trusted"
+    read_only: bool = False
+    """Whether it changes nothing anywhere; then it is idempotent too."""
+    compensate: Compensation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    """The tool of the same server that undoes a call. Values of `arguments` are literals, or paths
+    `$.arguments.NAME` or `$.result.NAME` into the call that is undone.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,12 @@ class Permit:
     """Arguments that the gateway fills in, by name."""
     shadow: str | None = None
     """The rule in shadow that would have decided otherwise, if any."""
+    terms: Terms = NO_TERMS
+    """Whose consent the rule asks for, and what it limits."""
+    ceilings: Ceilings = NO_CEILINGS
+    """What bounds each run of the agent."""
+    grant: str = ""
+    """Digest of all that this agent may do: what an approval is bound to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,17 @@ class Call:
     action: Action = "call"
     run: str | None = None
     key: str | None = None
+    """Idempotency key: the agent's word that two calls with it are one."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments as the caller gave them, before any were filled in or made plain."""
+    confidence: float = 0.0
+    """How sure the caller says it is, 0 to 1; 0 when it says nothing."""
+    statement: str | None = None
+    """Why it makes the call, in its own words."""
+    ticket: str | None = None
+    """The approved ticket that this call uses up. Only `controls.gate` believes it."""
+    spends: tuple[Spend, ...] = ()
+    """What the call takes of limits and budgets, once it is sent."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     """`inputResponses` and `requestState` of a call that continues (modern era)."""

@@ -46,7 +46,7 @@ def build(config: Config, offered: Offered) -> Policy:
     Raises ConfigError with every problem found.
     """
     policy = load(config.policies_dir, config.servers)
-    problems = [*check_agents(config, policy.agents), *check_names(policy, offered), *policy.unenforced]
+    problems = [*check_agents(config, policy.agents), *check_names(policy, offered)]
     problems += trials.run(policy, config.policies_dir, config.servers)
     if problems:
         raise ConfigError(sorted(problems))

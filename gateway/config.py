@@ -77,6 +77,39 @@ class RetrySettings(Section):
         return self
 
 
+class Webhook(Section):
+    """Where notifications go, signed with `secret` (Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes)."""
+
+    url: str
+    secret: SecretStr
+
+
+class ApprovalSettings(Section):
+    """How calls wait for people, in seconds: `hold` an open request, telling it so every `progress`.
+
+    A ticket expires `expires` after it was opened where its rule does not say, and people are told `remind` before.
+    `console` is the address of the console as reviewers reach it, for links; without it there are none.
+    """
+
+    hold: Number = 45.0
+    progress: Number = 7.0
+    expires: Number = 86_400.0
+    remind: Number = 900.0
+    console: str | None = None
+    webhook: Webhook | None = None
+
+
+class RunSettings(Section):
+    """`keep`: seconds for which the reply to a call with a key is kept. Steps of a rollback are tried `attempts` times,
+    with full jitter between `base` and `cap` seconds.
+    """
+
+    keep: Number = 604_800.0
+    attempts: Count = 8
+    base: Number = 0.5
+    cap: Number = 60.0
+
+
 class Server(Section):
     """One upstream: `url` and `headers`, or `command`, `args`, `env` and `cwd`.
 
@@ -121,6 +154,8 @@ class Config(Section):
     throttle: Throttle = Throttle()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    runs: RunSettings = RunSettings()
     servers: dict[str, Server] = Field(default_factory=dict)
 
     @property

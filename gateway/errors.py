@@ -10,6 +10,22 @@
         ├── NoClaim                 the token lacks a claim from which the policy fills in an argument
         ├── InvalidArguments        arguments do not fit the tool's schema
         ├── UnsafeArguments         an argument is not what it is declared to be, or hides something
+        ├── ReadOnly                the agent, or the whole gateway, is in read-only mode
+        ├── KeyConflict             the idempotency key was used for another call
+        ├── OutcomeUnknown          made under this key before, and nobody knows whether it ran
+        ├── InFlight                made under this key, and still under way in another process
+        ├── Rejected                a reviewer said no
+        ├── TicketUnknown           no such ticket of this agent
+        ├── TicketVoid              a ticket that cannot be used for this call
+        │   ├── TicketExpired       nobody decided in time, or it was not used in time
+        │   ├── TicketUsed          it was used already, and what came of it is not kept
+        │   ├── PolicyChanged       the agent's policy is another than when it was opened
+        │   ├── SchemaChanged       the tool is another
+        │   └── ArgumentsChanged    the arguments are others than those decided on
+        ├── LimitExceeded           the tool was called too often in this window
+        ├── BudgetExceeded          the sum over an argument would be too large in this window
+        ├── RunExhausted            the run has used up its calls or its time
+        ├── RunClosed               the run is over, or being undone
         ├── StaleState              a `requestState` not given to this agent for this call, or over by now
         ├── Unbridgeable            client and upstream speak eras that cannot carry this exchange
         ├── NoCredential            no secret is configured for this agent at this upstream
@@ -108,6 +124,72 @@ class InvalidArguments(Refused):
 
 class UnsafeArguments(Refused):
     reason = "unsafe_arguments"
+
+
+class ReadOnly(Refused):
+    reason = "read_only"
+
+
+class KeyConflict(Refused):
+    reason = "key_conflict"
+
+
+class OutcomeUnknown(Refused):
+    reason = "outcome_unknown"
+    ran = None
+
+
+class InFlight(Refused):
+    reason = "in_flight"
+    ran = None
+
+
+class Rejected(Refused):
+    reason = "rejected"
+
+
+class TicketUnknown(Refused):
+    reason = "ticket_unknown"
+
+
+class TicketVoid(Refused):
+    reason = "ticket_void"
+
+
+class TicketExpired(TicketVoid):
+    reason = "ticket_expired"
+
+
+class TicketUsed(TicketVoid):
+    reason = "ticket_used"
+
+
+class PolicyChanged(TicketVoid):
+    reason = "policy_changed"
+
+
+class SchemaChanged(TicketVoid):
+    reason = "schema_changed"
+
+
+class ArgumentsChanged(TicketVoid):
+    reason = "arguments_changed"
+
+
+class LimitExceeded(Refused):
+    reason = "limit_exceeded"
+
+
+class BudgetExceeded(Refused):
+    reason = "budget_exceeded"
+
+
+class RunExhausted(Refused):
+    reason = "run_exhausted"
+
+
+class RunClosed(Refused):
+    reason = "run_closed"
 
 
 class StaleState(Refused):

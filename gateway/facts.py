@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.call import Content, Facts, Signals
+from gateway.call import Compensation, Content, Facts, Signals
 
 Kind = Literal[
     "text", "name", "sql", "url", "path", "argv", "shell_word", "email", "html", "regex", "secret", "money"
@@ -94,6 +94,7 @@ class ToolFacts(Section):
     """What the operator says about one tool. `timeout` is in seconds."""
 
     idempotent: StrictBool = False
+    read_only: StrictBool = False
     timeout: Number | None = None
     compensate: Compensate | None = None
     arguments: dict[str, Argument] = Field(default_factory=dict)
@@ -102,4 +103,13 @@ class ToolFacts(Section):
 
     def facts(self) -> Facts:
         secrets = frozenset(name for name, value in self.arguments.items() if value.kind == "secret")
-        return Facts(self.idempotent, self.timeout, secrets, self.signals, self.content)
+        undo = None if self.compensate is None else Compensation(self.compensate.tool, self.compensate.with_)
+        return Facts(
+            idempotent=self.idempotent or self.read_only,
+            timeout=self.timeout,
+            secrets=secrets,
+            signals=self.signals,
+            content=self.content,
+            read_only=self.read_only,
+            compensate=undo,
+        )

@@ -27,7 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.call import Principal
 from gateway.changes import Changes
 from gateway.errors import ConfigError, Problem, Unauthenticated
-from gateway.store import Store, tokens
+from gateway.store import Store
+from gateway.tables import tokens
 
 log = logging.getLogger("toolgate.identity")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.call import CallNext, Control
 from gateway.config import Config
@@ -16,15 +17,20 @@ from gateway.controls.breaker import Breaker
 from gateway.controls.bulkhead import Bulkhead
 from gateway.controls.credential import AttachCredential
 from gateway.controls.deadline import Deadline
+from gateway.controls.dedupe import Dedupe
+from gateway.controls.gate import Gate
 from gateway.controls.guard import Guard
 from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
+from gateway.controls.reserve import Reserve
 from gateway.controls.retry import Retry
 from gateway.controls.sanitize import Sanitize
 from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
+from gateway.ledger import Ledger
 from gateway.metrics import Metrics
+from gateway.modes import Modes
 from gateway.policy import Policy
 from gateway.rules.secrets import Secrets
 
@@ -36,7 +42,10 @@ ORDER: tuple[tuple[str, type[Control], str], ...] = (
     ("bind", Bind, "the policy has judged what the caller gave; validate sees the whole"),
     ("validate", Validate, "refuse before anything reads the arguments"),
     ("sanitize", Sanitize, "shape is known; what is sent on is what was judged"),
+    ("dedupe", Dedupe, "never twice, not even through a human"),
     ("guard", Guard, "outside retry: looks once at what will leave"),
+    ("gate", Gate, "humans see only calls that would otherwise run"),
+    ("reserve", Reserve, "refused or pending calls burn nothing"),
     ("intent", Intent, "after a crash nothing that ran is unrecorded"),
     ("deadline", Deadline, "one deadline, whatever happens below"),
     ("retry", Retry, "outside the breaker: each attempt counts"),
@@ -58,6 +67,9 @@ class Parts:
     metrics: Metrics
     throttle: Throttle
     secrets: Secrets
+    approvals: Approvals
+    ledger: Ledger
+    modes: Modes
 
 
 def describe() -> list[tuple[str, str]]:
@@ -77,7 +89,10 @@ def controls(parts: Parts) -> list[Control]:
         Bind: Bind(),
         Validate: Validate(),
         Sanitize: Sanitize(parts.policy, metrics),
+        Dedupe: Dedupe(),
         Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
+        Gate: Gate(parts.approvals),
+        Reserve: Reserve(),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),

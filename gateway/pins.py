@@ -20,7 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.audit import about_gateway
 from gateway.changes import Changes
-from gateway.store import EVENT, Store, events, pins
+from gateway.events import EVENT
+from gateway.store import Store
+from gateway.tables import events, pins
 
 log = logging.getLogger("toolgate.pins")
 

@@ -1,13 +1,15 @@
 """One SQLite log and its projections, written by one thread that commits in groups.
 
-An append ends when its rows are durable. As many waiting appends as there are go into one transaction,
-so that durability costs one fsync a group, not one a call. A database that cannot be written, or a disk
-that does not answer, fails appends within seconds; the writer goes on trying until it can write again.
+An append ends when its rows are durable; a piece of work, which may change several tables and append events, is written
+whole or not at all. As many as wait go into one transaction, so that durability costs one fsync a group, not one a
+call. A database that cannot be written, or a disk that does not answer, fails them within seconds; the writer goes on
+trying until it can write again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import queue
@@ -15,24 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    Column,
-    Executable,
-    Float,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import Connection, Executable, Row
+from sqlalchemy.exc import OperationalError
 
-from gateway.errors import Unrecorded
+from gateway.errors import ToolgateError, Unrecorded
+from gateway.events import EventRow, insert_events
 from gateway.migrate import open_engine
+from gateway.tables import metadata
 
 log = logging.getLogger("toolgate.store")
 
@@ -43,74 +37,31 @@ _BUSY = 0.7
 _TRY_AGAIN = 0.5
 """Seconds between attempts to write while nothing could be written and nobody asks."""
 
-metadata = MetaData()
-
-events = Table(
-    "events",
-    metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("call", String(32), nullable=False),
-    Column("agent", String(64), nullable=False),
-    Column("server", String(64), nullable=False),
-    Column("tool", String(256), nullable=False),
-    Column("run", String(256)),
-    Column("reason", String(32)),
-    Column("data", Text, nullable=False),
-)
-"""Append-only, so `seq` grows and no number comes twice. `at` is seconds since the epoch; `data` is a JSON object;
-see `gateway.audit` for kinds. There is no index besides `seq`: each would cost every commit another page."""
-
-EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data")
-"""The columns of an event, in the order in which `Store.append` takes their values."""
-
 _MOST_ROWS = 100
 """Events in one group: every SQLite takes 999 values in a statement, and the driver keeps 128 statements compiled."""
 
-EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
+T = TypeVar("T")
 
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("id", String(16), primary_key=True),
-    Column("agent", String(64), nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("created", Float, nullable=False),
-    Column("expires", Float),
-    Column("revoked", Float),
-    Column("claims", Text),
-)
-"""`digest` is HMAC-SHA256 of the whole token, hex; times are seconds since the epoch; `claims` is a JSON object."""
+Work = Callable[[Connection], T]
+"""Reads and writes within a transaction that it does not end. Quick, and of the database only: all calls wait for it.
 
-pins = Table(
-    "pins",
-    metadata,
-    Column("server", String(32), primary_key=True),
-    Column("tool", String(128), primary_key=True),
-    Column("digest", String(64)),
-    Column("definition", Text),
-    Column("offered_digest", String(64)),
-    Column("offered", Text),
-    Column("why", String(256)),
-    Column("at", Float, nullable=False),
-    Column("revision", Integer, nullable=False),
-)
-"""A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
-
-`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+What it raises undoes what it did, and is its caller's.
 """
 
 
 @dataclass(slots=True, eq=False)
-class _Append:
-    """An event that waits to be written. `given_up`: the caller was told no, so it must not be written any more."""
+class _Waiting(Generic[T]):
+    """An event or a piece of work that waits to be written. `given_up`: the caller was told no, so it must not be
+    written any more.
+    """
 
-    row: EventRow
-    done: asyncio.Future[None]
+    task: EventRow | Work[T]
+    done: asyncio.Future[T]
     loop: asyncio.AbstractEventLoop
     timer: asyncio.TimerHandle | None = None
     given_up: bool = False
+    result: Any = None
+    error: BaseException | None = None
 
 
 class Store:
@@ -136,7 +87,7 @@ class Store:
         self._stalled = False
         self._on_commit = on_commit
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -154,23 +105,46 @@ class Store:
     def append(self, row: EventRow) -> asyncio.Future[None]:
         """Hand an event to the writer now; the future ends when it is durable.
 
-        It raises Unrecorded when it could not be written in time. Events handed in from one task keep their order.
+        It raises Unrecorded when it could not be written in time. What is handed in from one task keeps its order.
         """
+        return self._hand_in(row)
+
+    def transact(self, work: Work[T]) -> asyncio.Future[T]:
+        """Hand a piece of work to the writer now; the future ends, with what it returns, when all of it is durable.
+
+        It raises what the work raises, or Unrecorded when it could not be written in time: then it is written after
+        all only if it was under way.
+        """
+        return self._hand_in(work)
+
+    def _hand_in(self, task: EventRow | Work[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[T] = loop.create_future()
         if self._stalled:
             _refuse(done)
             return done
-        append = _Append(row, done, loop)
-        append.timer = loop.call_later(_PATIENCE, self._give_up, append)
-        self._queue.put(append)
+        waiting = _Waiting(task, done, loop)
+        waiting.timer = loop.call_later(_PATIENCE, self._give_up, waiting)
+        self._queue.put(waiting)
         return done
 
-    def _give_up(self, append: _Append) -> None:
+    def _give_up(self, waiting: _Waiting[Any]) -> None:
         """Tell the caller no; until the writer moves again, the next ones are told at once."""
-        append.given_up = self._stalled = True
+        waiting.given_up = self._stalled = True
         self._fail("Stalled")
-        _finish([append], self.failed)
+        _finish([waiting], self.failed)
+
+    def run(self, work: Work[T]) -> T:
+        """Do a piece of work here and now, in the caller's thread. Raises what it raises, or SQLAlchemyError."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+        return result
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
         with self.engine.connect() as connection:
@@ -185,26 +159,23 @@ class Store:
         return touched
 
     def _write_forever(self) -> None:
-        # The driver's own connection: a commit is on every call's way, and Core's machinery costs as much again.
-        pooled = self.engine.raw_connection()
-        driver: Any = pooled.driver_connection
-        pooled.detach()
         # Without isolation level a statement is a transaction. Where BEGIN and COMMIT are statements of their own the
         # driver lets go of the interpreter lock for each, and under load waits each time until it has it again.
-        driver.isolation_level = None
-        driver.execute(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY * 1000:.0f}")
         try:
             closing = False
             while not closing:
                 taken = self._gather()
                 closing = None in taken
-                waiting = [append for append in taken if append is not None and not append.given_up]
-                if waiting or self.failed is not None:
-                    _settle(waiting, self._commit(driver, [append.row for append in waiting]))
+                group = [waiting for waiting in taken if waiting is not None and not waiting.given_up]
+                if group or self.failed is not None:
+                    _settle(group, self._commit(connection, group))
         finally:
-            driver.close()
+            connection.invalidate()  # its busy_timeout is not for others
+            connection.close()
 
-    def _gather(self) -> list[_Append | None]:
+    def _gather(self) -> list[_Waiting[Any] | None]:
         """All that waits to be written; empty when nothing came for a while."""
         try:
             taken = [self._queue.get(timeout=_TRY_AGAIN)]
@@ -214,15 +185,20 @@ class Store:
             taken.append(self._queue.get_nowait())
         return taken
 
-    def _commit(self, driver: Any, rows: list[EventRow]) -> str | None:
-        """Write the rows in one transaction; what went wrong, or None. After a failure the gap is put on record."""
+    def _commit(self, connection: Connection, group: list[_Waiting[Any]]) -> str | None:
+        """Write a group in one transaction; what went wrong, or None. After a failure the gap is put on record."""
         started = time.perf_counter()
         gapped = self.failed is not None
         if gapped:
             gap = json.dumps({"problem": self.failed, "since": self._failed_at})
-            rows.insert(0, (self._clock(), "gap", "", "", "", "", None, None, gap))
+            row: EventRow = (self._clock(), "gap", "", "", "", "", None, None, gap)
+            group = [_Waiting(row, None, None), *group]  # type: ignore[arg-type] # nobody waits for it
         try:
-            driver.execute(_insert(len(rows)), [value for row in rows for value in row])
+            rows = [waiting.task for waiting in group if not callable(waiting.task)]
+            if len(rows) == len(group):
+                insert_events(connection, rows)
+            else:
+                _work_through(connection, group)
         except Exception as error:  # whatever it is, the thread must live to write the next group
             self._fail(type(error).__name__)
             return self.failed
@@ -232,7 +208,7 @@ class Store:
             log.warning("events can be written again")
             self.failed = None
         # What stalled meanwhile is put on record by the next round, which comes by itself.
-        self._on_commit(len(rows), time.perf_counter() - started)
+        self._on_commit(len(group), time.perf_counter() - started)
         return None
 
     def _fail(self, problem: str) -> None:
@@ -243,35 +219,67 @@ class Store:
         self._on_commit(0, 0.0)
 
 
-@cache
-def _insert(rows: int) -> str:
-    """The statement for a group of events. It is one, for the driver takes the interpreter lock back after each."""
-    row = f"({', '.join('?' * len(EVENT))})"
-    return f"INSERT INTO events ({', '.join(EVENT)}) VALUES {', '.join([row] * rows)}"
+def _work_through(connection: Connection, group: list[_Waiting[Any]]) -> None:
+    """Write a group with work in it. Raises, and has written nothing, when the database cannot be written."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        for waiting in group:
+            if callable(waiting.task):
+                _work(connection, waiting)
+            else:
+                insert_events(connection, [waiting.task])
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
 
 
-def _settle(appends: list[_Append], problem: str | None) -> None:
-    for loop in {append.loop for append in appends}:
-        group = [append for append in appends if append.loop is loop]
+def _work(connection: Connection, waiting: _Waiting[Any]) -> None:
+    """One piece of work within its group: what it raises undoes it alone, unless it is the database that fails."""
+    assert callable(waiting.task)
+    connection.exec_driver_sql("SAVEPOINT work")
+    try:
+        waiting.result = waiting.task(connection)
+    except OperationalError:
+        raise
+    except Exception as error:
+        if not isinstance(error, ToolgateError):
+            log.exception("a piece of work failed inside the gateway")
+        waiting.error = error
+        connection.exec_driver_sql("ROLLBACK TO work")
+    connection.exec_driver_sql("RELEASE work")
+
+
+def _roll_back(connection: Connection) -> None:
+    with contextlib.suppress(OperationalError):  # SQLite has done so itself after some errors
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _settle(group: list[_Waiting[Any]], problem: str | None) -> None:
+    for loop in {waiting.loop for waiting in group}:
+        ended = [waiting for waiting in group if waiting.loop is loop]
         try:
-            loop.call_soon_threadsafe(_finish, group, problem)
+            loop.call_soon_threadsafe(_finish, ended, problem)
         except RuntimeError:  # the loop is closed: nobody waits any more
-            log.debug("%d appends finished after their loop closed", len(group))
+            log.debug("%d writes finished after their loop closed", len(ended))
 
 
-def _finish(appends: list[_Append], problem: str | None) -> None:
-    for append in appends:
-        if append.timer is not None:
-            append.timer.cancel()
-        if append.done.done():
+def _finish(ended: list[_Waiting[Any]], problem: str | None) -> None:
+    for waiting in ended:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        if waiting.done.done():
             continue
-        if problem is None:
-            append.done.set_result(None)
+        if problem is not None:
+            _refuse(waiting.done)
+        elif waiting.error is not None:
+            waiting.done.set_exception(waiting.error)
+            waiting.done.exception()  # seen: see _refuse
         else:
-            _refuse(append.done)
+            waiting.done.set_result(waiting.result)
 
 
-def _refuse(done: asyncio.Future[None]) -> None:
+def _refuse(done: asyncio.Future[Any]) -> None:
     done.set_exception(_unrecorded())
     done.exception()  # seen, for what nobody waits for (a cancelled call) must not warn at exit
 

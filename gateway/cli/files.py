@@ -15,6 +15,7 @@ from gateway.config import Config, check_agents, load, outline
 from gateway.errors import ConfigError, Problem
 from gateway.identity import Tokens
 from gateway.policy import Policy
+from gateway.state import State
 from gateway.store import Store
 
 
@@ -33,7 +34,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Config
     except ConfigError as error:
         problems += error.problems
     if config is not None and agents is not None:
-        problems += [*check_agents(config, agents.agents), *agents.unenforced]
+        problems += check_agents(config, agents.agents)
         if not problems:
             return config, agents
     raise ConfigError(problems)
@@ -52,6 +53,17 @@ def open_tokens(config: Config) -> Iterator[Tokens]:
                 tokens.close()
         finally:
             store.stop()
+
+
+@contextmanager
+def open_state(config: Config) -> Iterator[State]:
+    """What is kept in the state folder, which is made when it is not there."""
+    with usable_state(config):
+        state = State(config)
+        try:
+            yield state
+        finally:
+            state.close()
 
 
 @contextmanager

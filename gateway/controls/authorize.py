@@ -34,7 +34,15 @@ class Authorize:
             if not policy.visible(agent, call.server, call.tool, call.action):
                 raise NotFound(_absent(call), detail="policy allows no such call", shadow=decision.shadow)
             raise Denied(decision.text, detail=decision.rule, shadow=decision.shadow)
-        permit = Permit(decision.rule, policy.digest, decision.bind, decision.shadow)
+        permit = Permit(
+            rule=decision.rule,
+            policy=policy.digest,
+            bind=decision.bind,
+            shadow=decision.shadow,
+            terms=decision.terms,
+            ceilings=policy.ceilings(agent),
+            grant=policy.digest_of(agent),
+        )
         return await call_next(replace(call, permit=permit))
 
 

@@ -170,6 +170,7 @@ class Relay:
             server=server if offer is not None else "",
             tool=name,
             arguments=arguments,
+            given=arguments,
             peer=request.peer,
             era=request.era,
             name=name if request.server is not None or not server or action == "read" else f"{server}{SEPARATOR}{name}",

@@ -9,12 +9,9 @@ from typing import Any
 from gateway.policy.rules import Effect, nearest
 from gateway.policy.vocabulary import Fault, faults, is_json
 
-UNENFORCED = ("gate", "limit", "budget")
-"""Read and checked, but not enforced by this release."""
-
 CLAIM = re.compile(r"claims\.([A-Za-z_][A-Za-z0-9_-]{0,63})")
-_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
-_SPAN = re.compile(r"[1-9][0-9]{0,4}[smhdw]")
+RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
+SPAN = re.compile(r"[1-9][0-9]{0,4}[smhdw]")
 _PERIODS = ("minute", "hour", "day", "run")
 _GATES: dict[str, tuple[frozenset[str], str | None]] = {
     "approval": (frozenset({"when", "approvers", "expires", "words"}), None),
@@ -130,7 +127,7 @@ def _limit(limit: object, table: Mapping[str, Any]) -> Iterator[Fault]:
         return
     periods = []
     for index, rate in enumerate(limit):
-        match = _RATE.fullmatch(rate) if isinstance(rate, str) else None
+        match = RATE.fullmatch(rate) if isinstance(rate, str) else None
         if match is None:
             yield f"limit[{index}]", "is no rate", "write N/second, N/minute, N/hour or N/day, with N from 1"
         elif match[2] in periods:
@@ -162,7 +159,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_span(value: object) -> bool:
-    return isinstance(value, str) and _SPAN.fullmatch(value) is not None
+    return isinstance(value, str) and SPAN.fullmatch(value) is not None
 
 
 def _is_word(value: object) -> bool:

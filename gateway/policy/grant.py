@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from gateway.policy.enforcer import Enforcer
 from gateway.policy.index import Index
 from gateway.policy.rules import Action, Rule
+from gateway.policy.terms import compile_terms
 from gateway.policy.where import Condition
+from gateway.terms import NO_CEILINGS, NO_TERMS, Ceilings, Gate, Terms
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -40,6 +42,8 @@ class Decision:
     text: str
     bind: Mapping[str, Any] = field(default_factory=dict)
     shadow: str | None = None
+    terms: Terms = NO_TERMS
+    """What the rule asks of a call that it allows."""
 
 
 NOWHERE = Decision(False, None, HIDDEN)
@@ -56,6 +60,8 @@ class Match:
     rules: tuple[Rule, ...]
     conditions: tuple[Condition, ...]
     """Of those rules that have one."""
+    terms: Mapping[str, Terms]
+    """By rule, of those that ask for something."""
     decisions: dict[frozenset[str], Decision] = field(default_factory=dict)
     """By the conditions that hold. Text "" leaves it to `decide` to explain."""
 
@@ -66,6 +72,11 @@ class Match:
     def visible(self) -> bool:
         """Whether some arguments could be allowed: as if every allow held, and no deny but those without condition."""
         return self._decided(self._listed()).allowed
+
+    def gates(self) -> list[Gate]:
+        """Of the allow rules in force, those that have one."""
+        asked = [self.terms[rule.id].gate for rule in self.allows() if rule.id in self.terms]
+        return [gate for gate in asked if gate is not None]
 
     def decide(self, arguments: Mapping[str, Any]) -> Decision:
         holding = frozenset([each.rule for each in self.conditions if each.holds(arguments)])
@@ -88,7 +99,8 @@ class Match:
         shadow = self._shadow(allowed, holding)
         if len(self.decisions) >= MAX_HOLDING:
             self.decisions.clear()
-        decision = Decision(allowed, rule, "" if visible else HIDDEN, bind or NOTHING, shadow)
+        terms = self.terms.get(rule, NO_TERMS) if allowed and rule is not None else NO_TERMS
+        decision = Decision(allowed, rule, "" if visible else HIDDEN, bind or NOTHING, shadow, terms)
         self.decisions[holding] = decision
         return decision
 
@@ -119,12 +131,23 @@ class Match:
 class Grant:
     """Everything one agent may do: its own rules and those of its roles, in file order, compiled.
 
-    `conditions` are those of the rules that have one, by rule id.
+    `conditions` are those of the rules that have one, by rule id. `digest` is of all of it (SHA-256, hex).
     """
 
-    def __init__(self, rules: tuple[Rule, ...], conditions: Mapping[str, Condition], enforcer: Enforcer) -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        conditions: Mapping[str, Condition],
+        enforcer: Enforcer,
+        ceilings: Ceilings = NO_CEILINGS,
+        digest: str = "",
+    ) -> None:
         self.rules = rules
         self.conditions = conditions
+        self.ceilings = ceilings
+        self.digest = digest
+        compiled = {rule.id: compile_terms(rule) for rule in rules}
+        self.terms = {rule: terms for rule, terms in compiled.items() if terms is not NO_TERMS}
         self._enforcer = enforcer
         self._index = Index(rules)
         self._matches: dict[tuple[int, ...], Match] = {}
@@ -138,7 +161,8 @@ class Grant:
         if match is None:
             rules = tuple(self.rules[place] for place in places)
             conditions = tuple(self.conditions[rule.id] for rule in rules if rule.id in self.conditions)
-            match = Match(self._enforcer, (server, name, action), rules, conditions)
+            terms = {rule.id: self.terms[rule.id] for rule in rules if rule.id in self.terms}
+            match = Match(self._enforcer, (server, name, action), rules, conditions, terms)
             if len(server) + len(name) <= MAX_NAME:
                 keep(self._matches, places, match)
         return match

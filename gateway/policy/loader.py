@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from gateway.errors import ConfigError, Problem
+from gateway.call import OWN
+from gateway.errors import ConfigError
 from gateway.policy.casbin_csv import CsvReader
 from gateway.policy.enforcer import MODEL, Enforcer, model_faults
-from gateway.policy.extras import UNENFORCED
 from gateway.policy.files import Report, read_document, read_text
 from gateway.policy.grant import Grant
 from gateway.policy.page import Kind, Page, PageReader, normal, role_subject
 from gateway.policy.policy import Policy
 from gateway.policy.rules import nearest
 from gateway.policy.where import compile_where
+from gateway.terms import NO_CEILINGS
 
 _TOML, _CSV = "[!.]*.toml", "[!.]*.csv"
 TESTS = "tests.toml"
@@ -27,9 +30,10 @@ TESTS = "tests.toml"
 def load(folder: Path, servers: Collection[str]) -> Policy:
     """The policy in `folder`: `model.conf`, `<agent>.toml` or `<agent>.csv`, `roles/<role>.toml`.
 
-    Rules may name `servers` only. Raises ConfigError with every problem found.
+    Rules may name `servers` and the gateway itself only. Raises ConfigError with every problem found.
     """
     report = Report()
+    servers = frozenset([*servers, OWN])
     if not folder.is_dir():
         fix = "create it, with model.conf and one <agent>.toml for each agent"
         report.problem(str(folder), "policies", "is not a folder", fix)
@@ -43,8 +47,7 @@ def load(folder: Path, servers: Collection[str]) -> Policy:
     if report.problems:
         raise ConfigError(sorted(report.problems))
     grants = {agent: _grant(model, page, roles) for agent, page in agents.items()}
-    unenforced = _unenforced([*agents.values(), *roles.values()])
-    return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)), tuple(unenforced))
+    return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)))
 
 
 def _model(folder: Path, report: Report) -> str:
@@ -74,16 +77,6 @@ def _csv_pages(folder: Path, servers: Collection[str], report: Report) -> Iterat
         text = read_text(path, folder, report)
         if text is not None:
             yield CsvReader(str(path), text, servers, report).page()
-
-
-def _unenforced(pages: Collection[Page]) -> Iterator[Problem]:
-    """One problem for each key of a rule that this release does not enforce."""
-    for page in pages:
-        for rule in page.rules:
-            for key in UNENFORCED:
-                if getattr(rule, key) is not None:
-                    message = "is not enforced by this release, so a policy that relies on it is refused"
-                    yield Problem(rule.place, f"{rule.id.partition(':')[2]}.{key}", message, "remove it")
 
 
 def _check_folder(folder: Path, report: Report) -> None:
@@ -117,13 +110,19 @@ def _grant(model: str, page: Page, roles: Mapping[str, Page]) -> Grant:
         if rule.where is not None or rule.bind is not None
     }
     enforcer = Enforcer(model, page.name, map(role_subject, page.roles))
-    return Grant(rules, MappingProxyType(conditions), enforcer)
+    digest = _digest({page.name: page}, {role: roles[role] for role in page.roles})
+    return Grant(rules, MappingProxyType(conditions), enforcer, page.ceilings, digest)
 
 
 def _digest(agents: Mapping[str, Page], roles: Mapping[str, Page]) -> str:
     content = {
         "model": sorted([*place, value] for place, value in MODEL.items()),
-        "agents": {name: [page.roles, [*map(normal, page.rules)]] for name, page in agents.items()},
+        "agents": {name: _content(page) for name, page in agents.items()},
         "roles": {name: [*map(normal, page.rules)] for name, page in roles.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _content(page: Page) -> list[Any]:
+    plain: list[Any] = [page.roles, [*map(normal, page.rules)]]
+    return plain if page.ceilings == NO_CEILINGS else [*plain, asdict(page.ceilings)]

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.policy.ceilings import read_ceilings
 from gateway.policy.extras import EXTRA_KEYS, extra_faults
 from gateway.policy.files import Document, Report
 from gateway.policy.rules import ACTIONS, Effect, Rule, nearest, target_fault
 from gateway.policy.vocabulary import faults, unanchored
+from gateway.terms import NO_CEILINGS, Ceilings
 
 Kind = Literal["agent", "role"]
 EFFECTS: tuple[Effect, ...] = ("allow", "deny")
 KEYS = {
-    "agent": {"agent", "description", "roles", "deny_all", *EFFECTS},
+    "agent": {"agent", "description", "roles", "deny_all", "rate", "run", *EFFECTS},
     "role": {"role", "description", *EFFECTS},
 }
 RULE_KEYS = {*ACTIONS, *EXTRA_KEYS, "where"}
@@ -32,6 +34,7 @@ class Page:
     path: str
     roles: tuple[str, ...]
     rules: tuple[Rule, ...]
+    ceilings: Ceilings = NO_CEILINGS
 
 
 def role_subject(role: str) -> str:
@@ -69,7 +72,10 @@ class PageReader:
         self._check_extent()
         name = self._stem
         roles = self._roles() if self.kind == "agent" else ()
-        return Page(name, self.document.path, roles, tuple(self._rules()))
+        ceilings, found = read_ceilings(self.document.table) if self.kind == "agent" else (NO_CEILINGS, [])
+        for fault in found:
+            self._problem(*fault)
+        return Page(name, self.document.path, roles, tuple(self._rules()), ceilings)
 
     @property
     def _stem(self) -> str:

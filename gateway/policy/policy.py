@@ -10,6 +10,7 @@ from gateway.errors import Problem
 from gateway.policy.grant import MAX_NAME, NOTHING, NOWHERE, Decision, Grant, Match, keep
 from gateway.policy.narrow import narrow
 from gateway.policy.rules import Action, Rule, seg
+from gateway.terms import NO_CEILINGS, Ceilings, Gate
 
 _Key = tuple[str, str, str, Action]
 
@@ -19,13 +20,11 @@ class Policy:
     """Who may do what. Immutable; threads may share it; swapped whole when files change.
 
     `digest` is the SHA-256 (hex) over the model and the normalised rules. `warnings` do not stop a load.
-    `unenforced` are rules that this release reads but does not enforce: a gateway must not run with them.
     """
 
     grants: Mapping[str, Grant] = field(repr=False)
     digest: str
     warnings: tuple[Problem, ...] = ()
-    unenforced: tuple[Problem, ...] = ()
     _matches: dict[_Key, Match | None] = field(default_factory=dict, init=False, repr=False, compare=False)
     _reached: dict[tuple[str, str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -46,6 +45,21 @@ class Policy:
             known = any(rule.effect == "allow" and not rule.shadow and seg(server, rule.server) for rule in rules)
             self._reached[agent, server] = known
         return known
+
+    def ceilings(self, agent: str) -> Ceilings:
+        """What the agent's file says for all that it does."""
+        grant = self.grants.get(agent)
+        return NO_CEILINGS if grant is None else grant.ceilings
+
+    def digest_of(self, agent: str) -> str:
+        """Digest of all that this agent may do, its roles included; empty for an agent without a file."""
+        grant = self.grants.get(agent)
+        return "" if grant is None else grant.digest
+
+    def gates(self, agent: str, server: str, tool: str) -> list[Gate]:
+        """The gates of the rules that allow this tool, whatever the arguments."""
+        match = self._match(agent, server, tool, "call")
+        return [] if match is None else match.gates()
 
     def decide(
         self, agent: str, server: str, name: str, action: Action, arguments: Mapping[str, Any] | None = None

@@ -21,7 +21,8 @@ from gateway.errors import Denied, NoClaim, NotFound
 from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.policy import Policy, load
-from gateway.store import Store, events
+from gateway.store import Store
+from gateway.tables import events
 
 MODEL = (Path(__file__).parents[2] / "policies" / "model.conf").read_text()
 RULES = """

@@ -22,7 +22,8 @@ from gateway.controls.retry import Retry
 from gateway.errors import Busy, Denied, Interrupted, Unreachable, Unrecorded
 from gateway.metrics import Metrics
 from gateway.order import chain
-from gateway.store import Store, events
+from gateway.store import Store
+from gateway.tables import events
 
 SECRET = "4111-canary-1111"
 

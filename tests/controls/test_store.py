@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import inspect, select
 
 from gateway.audit import Audit
-from gateway.store import EventRow, Store, events
+from gateway.events import EventRow
+from gateway.store import Store
+from gateway.tables import events
 
 FIRST_RELEASE = """
 CREATE TABLE events (

@@ -14,7 +14,9 @@ from sqlalchemy import event as happening
 from sqlalchemy import select
 
 from gateway.errors import Unrecorded
-from gateway.store import EventRow, Store, events
+from gateway.events import EventRow
+from gateway.store import Store
+from gateway.tables import events
 
 
 def row(call: str) -> EventRow:

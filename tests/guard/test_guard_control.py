@@ -19,7 +19,8 @@ from gateway.controls.guard import Guard
 from gateway.errors import Busy, Unbridgeable, Unrecorded, UpstreamError
 from gateway.metrics import Metrics
 from gateway.rules.secrets import MASK, Secrets
-from gateway.store import Store, events
+from gateway.store import Store
+from gateway.tables import events
 
 CARD = 4111111111111111
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("gateway", "servers", "agents")
 
 FLOORS = (
-    ("errors", "call"),
+    ("errors", "call", "terms"),
     (
         *(
             "changes",
@@ -28,12 +28,15 @@ FLOORS = (
             "sdk",
             "strict",
         ),
-        "aside",
+        *("aside", "tables", "events", "sealed"),
     ),
-    ("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
+    (
+        *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
+        *("approvals", "budgets", "ledger", "runs", "reviewers", "modes", "state"),
+    ),
     ("controls",),
     ("upstream", "order"),
-    ("mcp_face", "bridge"),
+    ("mcp_face", "admin", "own", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
         *("registration", "candidate", "reload", "unknown_names", "publication"),
@@ -49,7 +52,10 @@ ORDER = [
     "bind",
     "validate",
     "sanitize",
+    "dedupe",
     "guard",
+    "gate",
+    "reserve",
     "intent",
     "deadline",
     "retry",

@@ -23,7 +23,7 @@ from gateway.candidate import changes, signature
 from gateway.config import load
 from gateway.policy import Policy
 from gateway.policy import load as load_policy
-from gateway.store import events
+from gateway.tables import events
 
 SEED = 20261125
 VARIANTS = 300

@@ -1,0 +1,1 @@
+"""What reviewers see and do over HTTP: the API under `/api`, the console under `/console`."""

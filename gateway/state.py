@@ -1,0 +1,55 @@
+"""All that is durable: the store in the state folder, and what is kept in it. Shared by the gateway and the CLI."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+
+from gateway.approvals import Approvals
+from gateway.audit import Audit
+from gateway.config import Config
+from gateway.identity import secret_key
+from gateway.ledger import Ledger
+from gateway.modes import Modes
+from gateway.reviewers import Reviewers
+from gateway.runs import Runs
+from gateway.sealed import Vault
+from gateway.store import Store
+
+
+class State:
+    """Opening makes the folder when it is not there. Raises ConfigError, OSError and SQLAlchemyError.
+
+    The writer thread is not running yet: see `Store.start`. `on_commit` is as in `Store`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secret = secret_key(config.state_dir)
+        self.store = Store(config.database, on_commit, clock)
+        self.audit = Audit(self.store, self.derive("audit"), clock)
+        self.vault = Vault(self.derive("vault"))
+        self.approvals = Approvals(self.store, self.audit, self.vault, config.approvals, clock)
+        self.runs = Runs(self.store, self.audit, self.vault, clock)
+        owner = secrets.token_hex(8)
+        self.ledger = Ledger(
+            self.store, self.audit, self.vault, self.approvals, self.runs, owner, config.runs.keep, clock
+        )
+        self.reviewers = Reviewers(self.store, clock)
+        self.modes = Modes(self.store, clock)
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, from `secret.key`."""
+        return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
+
+    def close(self) -> None:
+        """End the writer thread, if it runs, and close the database."""
+        self.modes.close()
+        self.store.stop()

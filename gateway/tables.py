@@ -1,0 +1,211 @@
+"""The tables of the store: one log, and what is known because of it. `gateway.store` says how they are written.
+
+Times are seconds since the epoch. What is `sealed` is encrypted (`gateway.sealed`): it may hold secrets.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("call", String(32), nullable=False),
+    Column("agent", String(64), nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("tool", String(256), nullable=False),
+    Column("run", String(256)),
+    Column("reason", String(32)),
+    Column("data", Text, nullable=False),
+)
+"""Append-only, so `seq` grows and no number comes twice. `data` is a JSON object; see `gateway.audit` for kinds.
+There is no index besides `seq`: each would cost every commit another page."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("agent", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Column("claims", Text),
+)
+"""`digest` is HMAC-SHA256 of the whole token, hex; `claims` is a JSON object."""
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("server", String(32), primary_key=True),
+    Column("tool", String(128), primary_key=True),
+    Column("digest", String(64)),
+    Column("definition", Text),
+    Column("offered_digest", String(64)),
+    Column("offered", Text),
+    Column("why", String(256)),
+    Column("at", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+"""A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
+
+`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+"""
+
+reviewers = Table(
+    "reviewers",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+)
+"""Tokens of people who decide; `id` and `digest` as in `tokens`. Somebody may have several."""
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("revision", Integer, nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("why", String(32)),
+    Column("agent", String(64), nullable=False),
+    Column("token", String(16), nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("tool", String(256), nullable=False),
+    Column("call", String(32), nullable=False),
+    Column("run", String(256)),
+    Column("key", String(256)),
+    Column("rule", String(256), nullable=False),
+    Column("policy", String(64), nullable=False),
+    Column("schema", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("edited", String(64)),
+    Column("sealed", Text, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("confidence", Float),
+    Column("reason", Text),
+    Column("words", Text),
+    Column("approvers", Integer, nullable=False),
+    Column("decisions", Text, nullable=False),
+    Column("tiers", Text, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("escalates", Float),
+    Column("opened", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("decided", Float),
+    Index("tickets_joined", "agent", "key"),
+    Index("tickets_state", "state", "expires"),
+)
+"""Calls that wait for people, and what became of them: see `gateway.approvals.ticket`.
+
+`revision` is larger than any other with each change of a row, so that the largest tells whether there was any.
+"""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("ticket", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float),
+    Index("notices_due", "due"),
+)
+"""Notifications to be delivered, written with what they tell of. `due` is NULL once delivered or given up."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("agent", String(64), nullable=False),
+    Column("key", String(256)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("tool", String(256), nullable=False),
+    Column("run", String(256)),
+    Column("ticket", String(32)),
+    Column("state", String(16), nullable=False),
+    Column("owner", String(32), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("reply", Text),
+    Column("shown", Text),
+    Index("calls_key", "agent", "key", unique=True),
+    Index("calls_state", "state"),
+)
+"""Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
+
+`state` is open (under way in the process `owner`), done, or unknown. `reply` is the sealed result. A call that had no
+effect leaves no row.
+"""
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", String(512), primary_key=True),
+    Column("window", String(256), primary_key=True),
+    Column("total", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""What was spent and is reserved of a limit or budget in one window."""
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("call", String(32), primary_key=True),
+    Column("account", String(512), primary_key=True),
+    Column("window", String(256), nullable=False),
+    Column("amount", Integer, nullable=False),
+)
+"""Amounts in `accounts` that a call under way, or one of unknown outcome, may give back."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("agent", String(64), primary_key=True),
+    Column("run", String(256), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("opened", Float, nullable=False),
+    Column("touched", Float, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("lease", Float),
+    Column("why", String(64)),
+)
+"""Runs of agents: see `gateway.runs`. `lease` is in seconds, NULL for a run that may rest as long as it likes."""
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("call", String(32), nullable=False, unique=True),
+    Column("agent", String(64), nullable=False),
+    Column("run", String(256), nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("tool", String(256), nullable=False),
+    Column("undo", String(256), nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("ticket", String(32)),
+    Index("steps_run", "agent", "run"),
+)
+"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed."""
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("agent", String(64), primary_key=True),
+    Column("by", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Agents in read-only mode; the empty name is the whole gateway."""

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import order
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
+from gateway.call import OWN
 from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
 from gateway.config import Config
@@ -37,6 +38,9 @@ from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
+from gateway.own import OwnTools
+from gateway.own.await_approval import await_approval
+from gateway.own.escalate import escalate
 from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
@@ -68,7 +72,9 @@ class Gateway:
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
-        self.catalog = Catalog(config.servers)
+        self.own = OwnTools([await_approval(self.state.approvals), escalate(self.state.approvals, lambda: self.policy)])
+        self.catalog = Catalog([*config.servers, OWN])
+        self.catalog.put(self.own.offer())
         self.audience = Audience()
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
@@ -108,7 +114,7 @@ class Gateway:
             state.ledger,
             state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
+        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout

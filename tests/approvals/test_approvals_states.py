@@ -166,9 +166,7 @@ def test_every_action_on_every_state(desk: Desk, state: str, action: str) -> Non
 
 @pytest.mark.parametrize("jump", [HOUR, 24 * HOUR])
 @pytest.mark.parametrize("state", STATES)
-async def test_a_clock_that_jumps_forward_ends_what_is_open(
-    desk: Desk, clock: Clock, state: str, jump: float
-) -> None:
+async def test_a_clock_that_jumps_forward_ends_what_is_open(desk: Desk, clock: Clock, state: str, jump: float) -> None:
     ticket = desk.get(STATES[state](desk))
     clock.now += jump
     if state in ("pending", "approved"):

@@ -67,12 +67,8 @@ async def gated(desk: Desk) -> AsyncIterator[Gated]:
 async def test_a_call_without_a_gate_or_below_it_passes(gated: Gated) -> None:
     large = Asked("approval", lambda arguments: arguments["amount"] > 100)
     sure = Asked("confidence", lambda arguments: True, threshold=0.9)
-    for made in (
-        call(gate=None),
-        call(gate=large),
-        call(gate=sure, confidence=0.9),
-        call(gate=APPROVAL, action="read"),
-    ):
+    read = call(gate=APPROVAL, action="read")
+    for made in (call(gate=None), call(gate=large), call(gate=sure, confidence=0.9), read):
         assert await gated(made) == DONE
     assert len(gated.sent) == 4 and not gated.desk.events()
 
@@ -86,10 +82,8 @@ async def test_a_call_that_is_not_sure_enough_waits(gated: Gated, unsure: dict[s
 
 async def test_the_pending_answer_says_what_to_do(desk: Desk) -> None:
     desk.store.start()
-    for seen, advice in (
-        (True, "Call toolgate__await_approval(ticket="),
-        (False, "make exactly the same call again later"),
-    ):
+    advices = {True: "Call toolgate__await_approval(ticket=", False: "make exactly the same call again later"}
+    for seen, advice in advices.items():
         result = await Gated(desk, seen)(call())
         text = result["content"][0]["text"]
         assert text.startswith("NOT EXECUTED. Approval ") and advice in text and "isError" not in result

@@ -27,15 +27,12 @@ class Runs:
 
         Raises RunClosed when it is over, RunExhausted when `call.permit.ceilings` are reached.
         """
-        raise NotImplementedError
 
     def leave(self, connection: Connection, call: Call, result: Result) -> None:
         """A call of a run succeeded: register what undoes it, where its tool declares that."""
-        raise NotImplementedError
 
     def spare(self, connection: Connection, call: Call) -> None:
         """A call that had entered was not made after all: it does not count."""
-        raise NotImplementedError
 
     def mark(
         self, connection: Connection, agent: str, run: str, state: str, *, lease: float | None = None, why: str = ""

@@ -15,6 +15,8 @@ CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
 COMMIT_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RELOAD_RESULTS = ("swapped", "unchanged", "failed")
+ROLLBACK_RESULTS = ("undone", "stuck")
+UNDO_RESULTS = ("undone", "failed", "stuck")
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
@@ -27,6 +29,7 @@ class Metrics:
         self._of_calls()
         self._of_upstreams(servers)
         self._of_policy()
+        self._of_runs()
         self.commit_seconds = Histogram(
             "toolgate_event_commit_seconds",
             "Time of one group commit of events.",
@@ -123,6 +126,24 @@ class Metrics:
             "Names in the policy's rules that a connected upstream does not offer.",
             registry=registry,
         )
+
+    def _of_runs(self) -> None:
+        self.rollbacks = Counter(
+            "toolgate_rollbacks",
+            "Runs that were undone, wholly (undone) or but for what waits for people (stuck).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.undo_steps = Counter(
+            "toolgate_undo_steps",
+            "Attempts to undo a step of a run: undone, failed (tried again) or stuck (people are asked).",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ROLLBACK_RESULTS:
+            self.rollbacks.labels(result)
+        for result in UNDO_RESULTS:
+            self.undo_steps.labels(result)
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

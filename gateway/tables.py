@@ -179,6 +179,7 @@ runs = Table(
     Column("calls", Integer, nullable=False),
     Column("lease", Float),
     Column("why", String(64)),
+    Index("runs_state", "state"),
 )
 """Runs of agents: see `gateway.runs`. `lease` is in seconds, NULL for a run that may rest as long as it likes."""
 
@@ -198,8 +199,13 @@ steps = Table(
     Column("due", Float, nullable=False),
     Column("ticket", String(32)),
     Index("steps_run", "agent", "run"),
+    Index("steps_state", "state"),
 )
-"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed."""
+"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed.
+
+`state` is sent (under way, or nobody knows whether it ran), done, undone, stuck (`ticket` asks people) or settled (by
+them, by hand). `attempts` to undo it were made; the next is not before `due`.
+"""
 
 switches = Table(
     "switches",

@@ -103,6 +103,11 @@ def controls(parts: Parts) -> list[Control]:
     return [made[kind] for _, kind, _ in ORDER]
 
 
+def inner(controls: Sequence[Control]) -> Sequence[Control]:
+    """Those from intent inward, of all in order: what a call of the gateway's own goes through."""
+    return controls[[name for name, _, _ in ORDER].index("intent") :]
+
+
 def chain(controls: Sequence[Control], send: CallNext) -> CallNext:
     """Nest the controls around `send`, the first outermost."""
     call_next = send

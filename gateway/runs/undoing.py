@@ -39,7 +39,6 @@ _LOOK = 0.5
 """Seconds between two looks for runs that another process marked, for decisions and for leases that ran out."""
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
-_LONGEST_SLEEP = 60.0
 _SWEEP = 3600.0
 _UNKNOWN = "it is not known whether it ran"
 
@@ -65,18 +64,18 @@ class Undoing:
         self.outcomes = Outcomes(runs, approvals, settings, tool, draw, clock)
         self._runs, self._approvals, self._metrics = runs, approvals, metrics
         self._send, self._tool, self._policy, self._read_only = send, tool, policy, read_only
-        self._keep, self._clock = settings.keep, clock
+        self._keep, self._longest, self._clock = settings.keep, settings.cap, clock
         self._tasks: dict[RunKey, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._woken, self._ended = asyncio.Event(), asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """For ever. A run that was active when the process before this one ended has a full lease again."""
         unwatch = self._approvals.watch(self._heard)
         leased, swept = False, 0.0
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 self._woken.clear()
                 try:
                     if not leased:
@@ -99,7 +98,7 @@ class Undoing:
 
     async def close(self) -> None:
         """Begin nothing more; an attempt under way has a moment to end, for one cut off has to be settled by people."""
-        self._stopping = True
+        self._stopping.set()
         self._woken.set()
         for patience in (2.0, 1.0):
             if not self._tasks:
@@ -139,7 +138,7 @@ class Undoing:
     async def _look(self) -> None:
         leases = self._runs.leases
         for key in leases.overdue():
-            held = leases.leases[key].held
+            held = key in leases.leases and leases.leases[key].held
             if await self._transact(partial(self._runs.lapse, agent=key[0], run=key[1], spared=held)):
                 leases.hold(key)
             elif held:
@@ -171,22 +170,25 @@ class Undoing:
     async def _undo(self, agent: str, run: str) -> None:
         """Undo the steps of a run that are left, the latest first, one after the other."""
         begun = self._clock()
-        while not self._stopping and not self._read_only(agent):
+        while not self._read_only(agent):
             step = await self._transact(partial(self.outcomes.next, agent=agent, run=run))
             if step is None:
                 left = await aside(partial(self._left, agent, run))
                 self._metrics.rollbacks.labels("stuck" if left else "undone").inc()
                 log.info("run %s of %s is undone in %.1f s; %d steps wait", run, agent, self._clock() - begun, left)
                 return
-            if (rest := step.due - self._clock()) > 0:
-                # No longer than the longest backoff: a wall clock that was set back must not put it off.
-                await asyncio.sleep(min(rest, _LONGEST_SLEEP))
-                continue
+            await self._rest(step.due - self._clock())
             async with self._slots[step.server]:
-                if self._stopping:
+                if self._stopping.is_set():
                     return
                 outcome = await self._attempt(step)
             await self._record(step, outcome)
+
+    async def _rest(self, seconds: float) -> None:
+        """No longer than the longest backoff: a wall clock that was set back must not put it off."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(seconds, self._longest))):
+                await self._stopping.wait()
 
     def _left(self, agent: str, run: str) -> int:
         with self._runs.store.engine.connect() as connection:

@@ -65,6 +65,7 @@ class Gateway:
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
         self.state = State(config, self.metrics.committed)
+        self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
@@ -158,12 +159,20 @@ class Gateway:
             try:
                 self.tokens.refresh_if_changed()
                 self.door.evict(self.tokens.valid)
+                self._follow_modes()
                 self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
+
+    def _follow_modes(self) -> None:
+        if self.state.modes.refresh_if_changed():
+            agents = [each.agent for each in self.state.modes.listed()]
+            self.metrics.read_only_for(agents)
+            names = ", ".join(agent or "the whole gateway" for agent in agents)
+            log.warning("read-only mode is on for %s", names or "nobody")
 
     def _all_tried(self) -> bool:
         tried = all(upstream.ready.is_set() for upstream in self.upstreams.values())

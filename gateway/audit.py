@@ -8,7 +8,9 @@
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
+| mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
+| reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 """

@@ -121,6 +121,13 @@ class Metrics:
         )
         for result in RELOAD_RESULTS:
             self.reloads.labels(result)
+        self.read_only = Gauge(
+            "toolgate_read_only",
+            "Whether read-only mode is on for an agent; the empty name is the whole gateway: 1 or 0.",
+            ["agent"],
+            registry=registry,
+        )
+        self.read_only.labels("").set(0)
         self.unknown_names = Gauge(
             "toolgate_policy_unknown_names",
             "Names in the policy's rules that a connected upstream does not offer.",
@@ -144,6 +151,13 @@ class Metrics:
             self.rollbacks.labels(result)
         for result in UNDO_RESULTS:
             self.undo_steps.labels(result)
+
+    def read_only_for(self, agents: Iterable[str]) -> None:
+        """Show these as the agents for whom read-only mode is on, and no other."""
+        self.read_only.clear()
+        self.read_only.labels("").set(0)
+        for agent in agents:
+            self.read_only.labels(agent).set(1)
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

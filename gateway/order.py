@@ -85,7 +85,7 @@ def controls(parts: Parts) -> list[Control]:
         Measure: Measure(metrics),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
-        Authorize: Authorize(parts.policy, metrics),
+        Authorize: Authorize(parts.policy, metrics, parts.modes.read_only),
         Bind: Bind(),
         Validate: Validate(),
         Sanitize: Sanitize(parts.policy, metrics),

@@ -28,11 +28,11 @@ FLOORS = (
             "sdk",
             "strict",
         ),
-        *("aside", "tables", "events", "sealed"),
+        *("aside", "bearer", "tables", "events", "sealed"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
-        *("approvals", "budgets", "ledger", "runs", "reviewers", "modes", "state"),
+        *("approvals", "budgets", "fingerprint", "ledger", "runs", "reviewers", "modes", "state"),
     ),
     ("controls",),
     ("upstream", "order"),

@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _token(verbs.add_parser("token", help="create, list and revoke tokens of agents"), common, json)
     _policy(verbs.add_parser("policy", help="test, explain, show, compare and export policies"), common, json)
     _pins(verbs.add_parser("pins", help="show, compare and accept the definitions of tools"), common, json)
+    _runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), common, json)
     return root
 
 
@@ -89,6 +90,23 @@ def _pins(verb: argparse.ArgumentParser, common: argparse.ArgumentParser, shape:
     which.add_argument("tool", nargs="?", metavar="SERVER/TOOL", help="a tool, or SERVER for all of its tools")
     which.add_argument("--all", action="store_true", help="everything that is withheld")
     accept.add_argument("--digest", metavar="START", help="only the definition whose digest starts so")
+
+
+def _runs(verb: argparse.ArgumentParser, common: argparse.ArgumentParser, shape: argparse.ArgumentParser) -> None:
+    deeds = verb.add_subparsers(dest="deed", required=True, metavar="list|rollback|unknown|settle")
+    listed = deeds.add_parser("list", parents=[common, shape], help="list runs and what can be undone of them")
+    states = ("active", "finished", "rolling_back", "rolled_back")
+    listed.add_argument("--state", choices=states, help="runs in this state only")
+    rollback = deeds.add_parser("rollback", parents=[common], help="have everything undone that was done in a run")
+    rollback.add_argument("run", metavar="RUN", help="as shown by: toolgate runs list")
+    rollback.add_argument("--agent", metavar="AGENT", help="whose run, when several agents have one of this name")
+    deeds.add_parser("unknown", parents=[common, shape], help="list calls of which nobody knows whether they ran")
+    settle = deeds.add_parser("settle", parents=[common], help="say what became of such a call; takes a reviewer")
+    settle.add_argument("call", metavar="CALL", help="as shown by: toolgate runs unknown")
+    settle.add_argument("verdict", choices=("happened", "did-not"), help="whether it took effect")
+    settle.add_argument("--words", required=True, metavar="WORDS", help="how that is known")
+    about = "file with a reviewer's token, - for standard input (default: $TOOLGATE_REVIEWER_TOKEN)"
+    settle.add_argument("--token-file", type=Path, metavar="FILE", help=about)
 
 
 class _Version(argparse.Action):

@@ -140,6 +140,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self._refresh()]
+        work.append(self.state.approvals.run(self.metrics))
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield

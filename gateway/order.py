@@ -91,7 +91,7 @@ def controls(parts: Parts) -> list[Control]:
         Sanitize: Sanitize(parts.policy, metrics),
         Dedupe: Dedupe(),
         Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
-        Gate: Gate(parts.approvals),
+        Gate: Gate(parts.approvals, parts.policy),
         Reserve: Reserve(),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),

@@ -130,6 +130,7 @@ notices = Table(
     Column("attempts", Integer, nullable=False),
     Column("due", Float),
     Index("notices_due", "due"),
+    Index("notices_ticket", "ticket", "kind"),
 )
 """Notifications to be delivered, written with what they tell of. `due` is NULL once delivered or given up."""
 

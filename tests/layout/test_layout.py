@@ -32,7 +32,7 @@ FLOORS = (
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
-        *("approvals", "budgets", "ledger", "runs", "reviewers", "modes", "state"),
+        *("approvals", "budgets", "fingerprint", "ledger", "runs", "reviewers", "modes", "state"),
     ),
     ("controls",),
     ("upstream", "order"),

@@ -69,6 +69,16 @@ reviewers = Table(
 )
 """Tokens of people who decide; `id` and `digest` as in `tokens`. Somebody may have several."""
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("token", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+"""Reviewers who are signed in at the console: SHA-256 of what their cookie holds, hex, and the token they came with."""
+
 tickets = Table(
     "tickets",
     metadata,

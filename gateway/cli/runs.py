@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from gateway.cli.files import open_state
 from gateway.cli.output import moment, show_json, table
@@ -91,7 +91,7 @@ def _unknown(arguments: argparse.Namespace, config: Config, state: State) -> int
 
 def _settle(arguments: argparse.Namespace, config: Config, state: State) -> int:
     who = reviewer(arguments, state.reviewers, config)
-    verdict = "happened" if arguments.verdict == "happened" else "did_not"
+    verdict: Literal["happened", "did_not"] = "happened" if arguments.verdict == "happened" else "did_not"
     call = arguments.call
     work = partial(state.ledger.settle, call=call, reviewer=who.name, verdict=verdict, words=arguments.words)
     if not state.store.run(work):

@@ -9,7 +9,9 @@
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
+| mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
+| reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 The next start writes that outcome, with the reason `crashed`.
@@ -22,7 +24,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -41,6 +43,20 @@ _NAME_LIMIT = 256
 _ARGUMENT_LIMIT = 65_536
 _RECENT = 100_000
 """Events that are looked at for calls without outcome: far more than can be under way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A call that was made or refused. `outcome` is an Outcome, `refused`, or None while there is none; `reason` says
+    why it was refused or failed.
+    """
+
+    call: str
+    at: float
+    server: str
+    tool: str
+    outcome: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,22 @@ class Audit:
         """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
         told = {**found, "result": None if result is None else _digest(result)}
         return self.store.append(self._row("guard", call, None, told))
+
+    def last_calls(self, agent: str, limit: int) -> list[Past]:
+        """What this agent did lately, newest first."""
+        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+        told = (events.c.agent == agent) & events.c.kind.in_(["intent", "outcome", "refusal"])
+        # A call has at most two of them.
+        rows = self.store.read(select(events).where(recent, told).order_by(events.c.seq.desc()).limit(2 * limit))
+        calls: dict[str, Past] = {}
+        for row in rows:
+            if row.kind == "intent" and row.call in calls:
+                calls[row.call] = replace(calls[row.call], at=row.at)
+                continue
+            outcome = {"intent": None, "refusal": "refused"}.get(row.kind, "")
+            outcome = orjson.loads(row.data)["outcome"] if outcome == "" else outcome
+            calls[row.call] = Past(row.call, row.at, row.server, row.tool, outcome, row.reason)
+        return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
         agent, name = call.principal.agent, short_name(call.tool)

@@ -29,7 +29,7 @@ FLOORS = (
             "sdk",
             "strict",
         ),
-        *("aside", "tables", "events", "sealed"),
+        *("aside", "bearer", "tables", "events", "sealed"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),

@@ -24,11 +24,12 @@ FLOORS = (
             "store",
             "metrics",
             "logs",
+            "lock",
             "migrate",
             "sdk",
             "strict",
         ),
-        *("aside", "tables", "events", "sealed"),
+        *("aside", "bearer", "tables", "events", "sealed"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),

@@ -19,7 +19,7 @@ from gateway.policy.rules import nearest
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A loaded policy, the folder it is from and the names of the configured servers, and the gateway's own."""
+    """A loaded policy, the folder it is from and the names of the configured servers, the gateway's own among them."""
 
     policy: Policy
     folder: Path

@@ -97,7 +97,9 @@ class Gateway:
 
     def _door(self) -> Door:
         config, state = self.config, self.state
-        throttle = Throttle(config.throttle.per_second, config.throttle.burst)
+        throttle = Throttle(
+            config.throttle.per_second, config.throttle.burst, rate=lambda agent: self.policy.ceilings(agent).rate
+        )
         parts = order.Parts(
             config,
             lambda: self.policy,
@@ -144,16 +146,28 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Connect the upstreams and keep everything going; on the way out nothing is left behind."""
-        if lost := self.audit.unfinished():
+        """Connect the upstreams and keep everything going; on the way out nothing is left behind.
+
+        Raises ConfigError when another gateway works with the state folder.
+        """
+        with self.state.alone():
+            self._recover()
+            async with self._working():
+                yield
+
+    def _recover(self) -> None:
+        if lost := self.state.ledger.recover():
             log.warning(
                 "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
             )
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(), self._refresh()]
-        work.append(self.state.approvals.run(self.metrics))
+        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield

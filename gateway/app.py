@@ -72,6 +72,7 @@ class Gateway:
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog(config.servers)
         self.audience = Audience()
+        self.undoing = self._undoing(config)
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
             config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
@@ -95,6 +96,11 @@ class Gateway:
             ]
         )
 
+    def _undoing(self, config: Config) -> Undoing:
+        approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
+        runs, tool = self.state.runs, self.catalog.tool
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+
     def _door(self) -> Door:
         config, state = self.config, self.state
         throttle = Throttle(
@@ -115,16 +121,7 @@ class Gateway:
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
-        self.undoing = Undoing(
-            state.runs,
-            state.approvals,
-            config.runs,
-            self.metrics,
-            order.chain(order.inner(controls), bridge.send),
-            self.catalog.tool,
-            lambda: self.policy.digest,
-            state.modes.read_only,
-        )
+        self.inner = order.chain(order.inner(controls), bridge.send)
         relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         listen = Listen(self.audience, lists, self.watch)
@@ -166,7 +163,7 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self.undoing.run(), self._refresh()]
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.call import Facts
-from gateway.own import await_approval, escalate
+from gateway.own import await_approval, escalate, mark_run, rollback
 from gateway.own.tools import OwnTool, OwnTools, answer
 
-_MODULES = (await_approval, escalate)
+_MODULES = (await_approval, escalate, rollback, mark_run)
 
 DEFINITIONS: Mapping[str, Mapping[str, Any]] = {str(each.DEFINITION["name"]): each.DEFINITION for each in _MODULES}
 """What is published of each, by name: known without a gateway that runs them."""

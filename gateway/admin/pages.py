@@ -13,7 +13,7 @@ from gateway.admin.edits import fields
 from gateway.admin.render import Pages
 from gateway.admin.sessions import Session
 from gateway.admin.shape import EDITABLE, approvals, arguments, content, current, may_decide
-from gateway.admin.statistics import statistics
+from gateway.admin.statistics import DAYS, statistics
 from gateway.approvals import Approvals, Ticket
 from gateway.audit import Audit
 from gateway.ledger import Ledger
@@ -63,7 +63,8 @@ class Views:
         return self._page("history.html", session, "history", rows=[self._row(each, session) for each in tickets])
 
     def statistics(self, session: Session) -> Response:
-        return self._page("statistics.html", session, "statistics", **statistics(self.approvals))
+        shares = statistics(self.approvals, self.clock())
+        return self._page("statistics.html", session, "statistics", shares=shares, days=DAYS)
 
     def unknown(self, session: Session, problem: str | None = None) -> Response:
         rows, stuck = self.ledger.unknown(), [each for each in self._pending() if each.kind == "undo"]

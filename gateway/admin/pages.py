@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from gateway.admin.edits import fields
 from gateway.admin.render import Pages
 from gateway.admin.sessions import Session
-from gateway.admin.shape import EDITABLE, approvals, arguments, content, current, may_decide
+from gateway.admin.shape import EDITABLE, approved_by, arguments, content, current, may_decide
 from gateway.admin.statistics import DAYS, statistics
 from gateway.approvals import Approvals, Ticket
 from gateway.audit import Audit
@@ -51,7 +51,7 @@ class Views:
             arguments=arguments(ticket),
             fields=fields(ticket) if ticket.kind in EDITABLE else [],
             seen=content(ticket),
-            approved=approvals(ticket),
+            approved=approved_by(ticket),
             barred=may_decide(ticket, session.reviewer.name),
             last_calls=self.audit.last_calls(ticket.agent, _LAST_CALLS),
             problem=problem,
@@ -78,7 +78,7 @@ class Views:
         return {
             "ticket": ticket,
             "arguments": current(ticket),
-            "approved": approvals(ticket),
+            "approved": approved_by(ticket),
             "barred": may_decide(ticket, session.reviewer.name),
         }
 

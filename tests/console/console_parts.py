@@ -104,11 +104,12 @@ def call(
     agent: str = "support",
     server: str = "shop",
     tool: str = "pay",
-    bound: Mapping[str, Any] = {"customer_id": "C-1042"},  # noqa: B006
+    bound: Mapping[str, Any] = {"customer_id": "C-1042"},
     rule: str = "support.toml:allow[0]",
     **fields: Any,
 ) -> Call:
-    """A call as it reaches the gate: bound arguments filled in, `card_token` declared secret."""
+    """A call as it reaches the gate: bound arguments filled in, `card_token` declared secret, a key of its own."""
+    key = secrets.token_hex(8)
     definition = {"name": tool, "inputSchema": {"type": "object"}}
     bind = {name: {"const": value} for name, value in bound.items()}
     return Call(
@@ -121,7 +122,8 @@ def call(
         given=given,
         peer=Silent(),
         era="modern",
-        key=secrets.token_hex(8),
+        key=key,
+        meta={"toolgate/key": key},
         definition=Tool(server, tool, definition, Facts(secrets=frozenset({"card_token"})), lambda arguments: None),
         permit=Permit(rule, "policy", bind=bind, terms=Terms(), grant="grant"),
         **fields,

@@ -43,6 +43,7 @@ from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.rules.secrets import Secrets
+from gateway.runs.undoing import Undoing
 from gateway.state import State
 from gateway.unknown_names import UnknownNames
 from gateway.upstream import Upstream
@@ -66,6 +67,7 @@ class Gateway:
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
         self.state = State(config, self.metrics.committed)
+        self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
@@ -100,7 +102,9 @@ class Gateway:
 
     def _door(self) -> Door:
         config, state = self.config, self.state
-        throttle = Throttle(config.throttle.per_second, config.throttle.burst)
+        throttle = Throttle(
+            config.throttle.per_second, config.throttle.burst, rate=lambda agent: self.policy.ceilings(agent).rate
+        )
         parts = order.Parts(
             config,
             lambda: self.policy,
@@ -115,7 +119,18 @@ class Gateway:
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
+        controls = order.controls(parts)
+        self.undoing = Undoing(
+            state.runs,
+            state.approvals,
+            config.runs,
+            self.metrics,
+            order.chain(order.inner(controls), bridge.send),
+            self.catalog.tool,
+            lambda: self.policy.digest,
+            state.modes.read_only,
+        )
+        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         listen = Listen(self.audience, lists, self.watch)
 
@@ -136,22 +151,36 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Connect the upstreams and keep everything going; on the way out nothing is left behind."""
-        if lost := self.audit.unfinished():
+        """Connect the upstreams and keep everything going; on the way out nothing is left behind.
+
+        Raises ConfigError when another gateway works with the state folder.
+        """
+        with self.state.alone():
+            self._recover()
+            async with self._working():
+                yield
+
+    def _recover(self) -> None:
+        if lost := self.state.ledger.recover():
             log.warning(
                 "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
             )
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self._refresh(), self.admin.run()]
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(), self.admin.run(), self._refresh()]
         work.append(self.state.approvals.run(self.metrics))
+        work.append(self.state.ledger.run(self.metrics.unknown_outcomes.set))
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
             await self.door.sessions.close()
             await self.parking.close()
+            await self.undoing.close()
             await _end(tasks)
             self.tokens.close()
             self.pins.close()
@@ -164,12 +193,20 @@ class Gateway:
             try:
                 self.tokens.refresh_if_changed()
                 self.door.evict(self.tokens.valid)
+                self._follow_modes()
                 self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
+
+    def _follow_modes(self) -> None:
+        if self.state.modes.refresh_if_changed():
+            agents = [each.agent for each in self.state.modes.listed()]
+            self.metrics.read_only_for(agents)
+            names = ", ".join(agent or "the whole gateway" for agent in agents)
+            log.warning("read-only mode is on for %s", names or "nobody")
 
     def _all_tried(self) -> bool:
         tried = all(upstream.ready.is_set() for upstream in self.upstreams.values())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import getpass
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 
 from gateway.cli.files import usable_state
 from gateway.cli.output import moment, show_json, table
+from gateway.cli.who import user
 from gateway.config import Config, load_without_servers
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
@@ -84,7 +84,7 @@ def _accept(arguments: argparse.Namespace, pins: Pins, config: Config) -> int:
         what = "with this digest " if arguments.digest else ""
         print(f"toolgate pins accept: nothing {what}is withheld there. Fix: see toolgate pins show", file=sys.stderr)
         return 1
-    done = [row for row in waiting if pins.accept(row.pin, _user())]
+    done = [row for row in waiting if pins.accept(row.pin, user())]
     for row in waiting:
         name = f"{row.pin.server}/{row.pin.tool}"
         if row in done:
@@ -146,10 +146,3 @@ def _visible(text: str) -> str:
 
 def _digest(row: PinRow) -> str:
     return (row.pin.offered or row.pin.digest or "")[:_SHOWN]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())

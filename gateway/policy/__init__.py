@@ -26,9 +26,9 @@ lint       what goes wrong in practice (contradiction, idle: how it is found)
 """
 
 from gateway.policy.grant import Decision
-from gateway.policy.loader import load
+from gateway.policy.loader import agents_in, load
 from gateway.policy.names import check_names
 from gateway.policy.policy import Policy
 from gateway.policy.rules import Action, Rule
 
-__all__ = ["Action", "Decision", "Policy", "Rule", "check_names", "load"]
+__all__ = ["Action", "Decision", "Policy", "Rule", "agents_in", "check_names", "load"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.call import OWN
 from gateway.errors import ConfigError, Problem
 from gateway.policy.files import Document, Report, read_document
 from gateway.policy.loader import TESTS
@@ -158,7 +159,7 @@ class _Reader:
         """Faults in what a test names: its object, its agent, its rule."""
         for kind in ACTIONS.keys() & test.keys():
             target = test[kind]
-            known = self.servers or [str(target).partition("/")[0]]
+            known = [*self.servers, OWN] if self.servers else [str(target).partition("/")[0]]
             if fault := target_fault(kind, target, known):
                 yield kind, *fault
             elif target.endswith("*") or "*/" in target:

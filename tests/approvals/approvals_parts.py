@@ -44,11 +44,10 @@ def tool(description: str = "Pays.", **facts: Any) -> Tool:
     return Tool("shop", "pay", definition, Facts(**facts), lambda arguments: None)
 
 
-def call(
-    agent: str = "ada", *, gate: Gate | None = APPROVAL, grant: str = "g1", rule: str = "r1", **fields: Any
-) -> Call:
+def call(agent: str = "ada", *, gate: Gate | None = APPROVAL, grant: str = "g1", **fields: Any) -> Call:
     arguments = fields.pop("arguments", {"amount": 100})
     bind = fields.pop("bind", {})
+    rule = fields.pop("rule", "r1")
     permit = Permit(rule, "policy", bind={name: {"const": 0} for name in bind}, terms=Terms(gate=gate), grant=grant)
     given: dict[str, Any] = {
         "id": "c1",

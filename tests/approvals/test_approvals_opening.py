@@ -67,7 +67,8 @@ def test_an_identical_call_joins_its_ticket_while_that_is_open(desk: Desk, secon
     ],
 )
 def test_another_call_has_a_ticket_of_its_own(desk: Desk, other: dict[str, object]) -> None:
-    assert desk.open(call(**other)).id != desk.open(call()).id
+    first = desk.open(call())
+    assert desk.open(call(**other)).id != first.id
 
 
 def test_a_key_stands_for_its_call_whatever_became_of_the_ticket(desk: Desk) -> None:

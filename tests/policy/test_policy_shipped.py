@@ -18,13 +18,16 @@ TOOLS = {
     "customers": ["lookup_address", "update_address", "modify_account", "delete_customer_data"],
     "billing": ["apply_discount", "check_balance", "process_refund"],
     "records": ["search_orders", "run_query", "get_order"],
+    "toolgate": ["await_approval", "escalate", "mark_run", "rollback"],
 }
+GATED = {("toolgate", "await_approval"), ("toolgate", "escalate")}
+UNDOABLE = {("toolgate", "mark_run"), ("toolgate", "rollback")}
 GRANTED = {
     "validation": {("catalog", name) for name in TOOLS["catalog"]},
-    "inventory": {("inventory", name) for name in TOOLS["inventory"]},
+    "inventory": {("inventory", name) for name in TOOLS["inventory"]} | UNDOABLE,
     "pricing": {("pricing", name) for name in TOOLS["pricing"]},
-    "payment": {("payment", name) for name in TOOLS["payment"]},
-    "fulfillment": {("fulfillment", name) for name in TOOLS["fulfillment"]},
+    "payment": {("payment", name) for name in TOOLS["payment"]} | GATED | UNDOABLE,
+    "fulfillment": {("fulfillment", name) for name in TOOLS["fulfillment"]} | UNDOABLE,
     "support": {
         ("customers", "lookup_address"),
         ("customers", "update_address"),
@@ -33,6 +36,7 @@ GRANTED = {
         ("billing", "check_balance"),
         ("billing", "process_refund"),
         ("fulfillment", "track_package"),
+        *GATED,
     },
     "analyst": {("records", "search_orders"), ("records", "run_query")},
 }

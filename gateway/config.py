@@ -78,9 +78,12 @@ class RetrySettings(Section):
 
 
 class Webhook(Section):
-    """Where notifications go, signed with `secret` (Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes)."""
+    """Where notices go, signed with `secret` (Standard Webhooks: `whsec_` and Base64 of 24 to 64 bytes).
 
-    url: str
+    The address may have a secret in it, so it is not shown.
+    """
+
+    url: str = Field(repr=False)
     secret: SecretStr
 
 

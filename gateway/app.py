@@ -42,6 +42,7 @@ from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.rules.secrets import Secrets
+from gateway.runs.undoing import Undoing
 from gateway.state import State
 from gateway.unknown_names import UnknownNames
 from gateway.upstream import Upstream
@@ -111,7 +112,18 @@ class Gateway:
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
+        controls = order.controls(parts)
+        self.undoing = Undoing(
+            state.runs,
+            state.approvals,
+            config.runs,
+            self.metrics,
+            order.chain(order.inner(controls), bridge.send),
+            self.catalog.tool,
+            lambda: self.policy.digest,
+            state.modes.read_only,
+        )
+        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         listen = Listen(self.audience, lists, self.watch)
 
@@ -140,13 +152,15 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self._refresh()]
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(), self._refresh()]
+        work.append(self.state.approvals.run(self.metrics))
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
             await self.door.sessions.close()
             await self.parking.close()
+            await self.undoing.close()
             await _end(tasks)
             self.tokens.close()
             self.pins.close()

@@ -22,7 +22,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -41,6 +41,20 @@ _NAME_LIMIT = 256
 _ARGUMENT_LIMIT = 65_536
 _RECENT = 100_000
 """Events that are looked at for calls without outcome: far more than can be under way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A call that was made or refused. `outcome` is an Outcome, `refused`, or None while there is none; `reason` says
+    why it was refused or failed.
+    """
+
+    call: str
+    at: float
+    server: str
+    tool: str
+    outcome: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,22 @@ class Audit:
         outcomes = func.count().filter(events.c.kind == "outcome")
         calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
         return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
+
+    def last_calls(self, agent: str, limit: int) -> list[Past]:
+        """What this agent did lately, newest first."""
+        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+        told = (events.c.agent == agent) & events.c.kind.in_(["intent", "outcome", "refusal"])
+        # A call has at most two of them.
+        rows = self.store.read(select(events).where(recent, told).order_by(events.c.seq.desc()).limit(2 * limit))
+        calls: dict[str, Past] = {}
+        for row in rows:
+            if row.kind == "intent" and row.call in calls:
+                calls[row.call] = replace(calls[row.call], at=row.at)
+                continue
+            outcome = {"intent": None, "refusal": "refused"}.get(row.kind, "")
+            outcome = orjson.loads(row.data)["outcome"] if outcome == "" else outcome
+            calls[row.call] = Past(row.call, row.at, row.server, row.tool, outcome, row.reason)
+        return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
         agent, name = call.principal.agent, short_name(call.tool)

@@ -161,6 +161,8 @@ class Call:
     """Why it makes the call, in its own words."""
     ticket: str | None = None
     """The approved ticket that this call uses up. Only `controls.gate` believes it."""
+    undoes: str | None = None
+    """The id of the call that this one, the gateway's own, undoes."""
     spends: tuple[Spend, ...] = ()
     """What the call takes of limits and budgets, once it is sent."""
     meta: Mapping[str, Any] = field(default_factory=dict)

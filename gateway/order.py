@@ -91,7 +91,7 @@ def controls(parts: Parts) -> list[Control]:
         Sanitize: Sanitize(parts.policy, metrics),
         Dedupe: Dedupe(),
         Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
-        Gate: Gate(parts.approvals),
+        Gate: Gate(parts.approvals, parts.policy),
         Reserve: Reserve(),
         Intent: Intent(parts.audit),
         Deadline: Deadline(lambda server: config.servers[server].timeout),
@@ -101,6 +101,11 @@ def controls(parts: Parts) -> list[Control]:
         AttachCredential: AttachCredential(parts.credentials),
     }
     return [made[kind] for _, kind, _ in ORDER]
+
+
+def inner(controls: Sequence[Control]) -> Sequence[Control]:
+    """Those from intent inward, of all in order: what a call of the gateway's own goes through."""
+    return controls[[name for name, _, _ in ORDER].index("intent") :]
 
 
 def chain(controls: Sequence[Control], send: CallNext) -> CallNext:

@@ -33,7 +33,8 @@ class State:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secret = secret_key(config.state_dir)
-        self.store = Store(config.database, on_commit, clock)
+        self._on_commit = on_commit
+        self.store = Store(config.database, self._committed, clock)
         self.audit = Audit(self.store, self.derive("audit"), clock)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.audit, self.vault, config.approvals, clock)
@@ -44,6 +45,10 @@ class State:
         )
         self.reviewers = Reviewers(self.store, clock)
         self.modes = Modes(self.store, clock)
+
+    def _committed(self, rows: int, seconds: float) -> None:
+        self._on_commit(rows, seconds)
+        self.approvals.committed()
 
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""

@@ -69,6 +69,16 @@ reviewers = Table(
 )
 """Tokens of people who decide; `id` and `digest` as in `tokens`. Somebody may have several."""
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("token", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+"""Reviewers who are signed in at the console: SHA-256 of what their cookie holds, hex, and the token they came with."""
+
 tickets = Table(
     "tickets",
     metadata,
@@ -120,6 +130,7 @@ notices = Table(
     Column("attempts", Integer, nullable=False),
     Column("due", Float),
     Index("notices_due", "due"),
+    Index("notices_ticket", "ticket", "kind"),
 )
 """Notifications to be delivered, written with what they tell of. `due` is NULL once delivered or given up."""
 
@@ -179,6 +190,7 @@ runs = Table(
     Column("calls", Integer, nullable=False),
     Column("lease", Float),
     Column("why", String(64)),
+    Index("runs_state", "state"),
 )
 """Runs of agents: see `gateway.runs`. `lease` is in seconds, NULL for a run that may rest as long as it likes."""
 
@@ -198,8 +210,13 @@ steps = Table(
     Column("due", Float, nullable=False),
     Column("ticket", String(32)),
     Index("steps_run", "agent", "run"),
+    Index("steps_state", "state"),
 )
-"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed."""
+"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed.
+
+`state` is sent (under way, or nobody knows whether it ran), done, undone, stuck (`ticket` asks people) or settled (by
+them, by hand). `attempts` to undo it were made; the next is not before `due`.
+"""
 
 switches = Table(
     "switches",

@@ -42,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     about = "list, show and decide on calls that wait for people"
     _approvals(verbs.add_parser("approvals", help=about), common, json, deciding)
     _read_only(verbs.add_parser("read-only", help="let only tools run that change nothing"), common, json)
+    about = "show runs of agents, undo them, settle unknown outcomes"
+    _runs(verbs.add_parser("runs", help=about), common, json, deciding)
     return root
 
 
@@ -152,6 +154,28 @@ def _read_only(verb: argparse.ArgumentParser, common: argparse.ArgumentParser, j
     deeds.add_parser("on", parents=[common, switching], help="refuse calls of tools that are not declared read-only")
     deeds.add_parser("off", parents=[common, switching], help="let all tools run again")
     deeds.add_parser("show", parents=[common, json], help="tell for whom it is on")
+
+
+def _runs(
+    verb: argparse.ArgumentParser,
+    common: argparse.ArgumentParser,
+    shape: argparse.ArgumentParser,
+    deciding: argparse.ArgumentParser,
+) -> None:
+    deeds = verb.add_subparsers(dest="deed", required=True, metavar="list|rollback|unknown|settle")
+    listed = deeds.add_parser("list", parents=[common, shape], help="list runs and what can be undone of them")
+    states = ("active", "finished", "rolling_back", "rolled_back")
+    listed.add_argument("--state", choices=states, help="runs in this state only")
+    rollback = deeds.add_parser("rollback", parents=[common], help="have everything undone that was done in a run")
+    rollback.add_argument("run", metavar="RUN", help="as shown by: toolgate runs list")
+    rollback.add_argument("--agent", metavar="AGENT", help="whose run, when several agents have one of this name")
+    deeds.add_parser("unknown", parents=[common, shape], help="list calls of which nobody knows whether they ran")
+    settle = deeds.add_parser(
+        "settle", parents=[common, deciding], help="say what became of such a call; takes a reviewer"
+    )
+    settle.add_argument("call", metavar="CALL", help="as shown by: toolgate runs unknown")
+    settle.add_argument("verdict", choices=("happened", "did-not"), help="whether it took effect")
+    settle.add_argument("--words", required=True, metavar="WORDS", help="how that is known")
 
 
 class _Version(argparse.Action):

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.rules.unicode import strip
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header, columns aligned. Unprintable characters become `?`: names come from servers."""
@@ -23,6 +27,22 @@ def show_json(value: Any) -> None:
 def moment(at: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC, to the second."""
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def visible(text: str) -> str:
+    """The text with every character that cannot be seen, but for line ends, as an escape."""
+    return "".join(c if c == "\n" or (c.isprintable() and strip(c) == c) else ascii(c)[1:-1] for c in text)
+
+
+def lasting(seconds: float) -> str:
+    """About how long that is: `3 d`, `2 h 5 min`, `40 s`."""
+    left = max(0, int(seconds))
+    for index, (size, unit) in enumerate(_UNITS):
+        if left >= size:
+            below, name = _UNITS[index + 1]
+            rest = left % size // below
+            return f"{left // size} {unit}" + (f" {rest} {name}" if rest and size > 60 else "")
+    return f"{left} s"
 
 
 def _printable(text: str) -> str:

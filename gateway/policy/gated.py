@@ -90,8 +90,6 @@ def _no_money(rule: Rule, index: int, argument: str, kinds: Kinds) -> Iterator[P
     for server, tool in sorted(meant):
         kind = kinds.get(server, {}).get(tool, {}).get(argument)
         if kind != "money":
-            message = (
-                f"sums {argument} of {server}/{tool}, which is not declared as money, so only the budget checks it"
-            )
+            message = f"sums {argument} of {server}/{tool}, which is no declared money, so the budget alone checks it"
             fix = f'add arguments.{argument}.kind = "money" to [servers.{server}.tools.{tool}]'
             yield at_rule(rule, f"budget[{index}].sum", message, fix)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from gateway.rules.unicode import strip
 
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_BLANK = "\u2800"
+"""Braille without a dot: it counts as seen, and is not."""
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -31,17 +34,21 @@ def moment(at: float | None) -> str | None:
 
 def visible(text: str) -> str:
     """The text with every character that cannot be seen, but for line ends, as an escape."""
-    return "".join(c if c == "\n" or (c.isprintable() and strip(c) == c) else ascii(c)[1:-1] for c in text)
+    return "".join(c if c == "\n" or (c.isprintable() and strip(c) == c != _BLANK) else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The same, line ends too."""
+    return visible(text).replace("\n", "\\n")
 
 
 def lasting(seconds: float) -> str:
     """About how long that is: `3 d`, `2 h 5 min`, `40 s`."""
     left = max(0, int(seconds))
-    for index, (size, unit) in enumerate(_UNITS):
+    for (size, unit), (below, lower) in pairwise((*_UNITS, (0, ""))):
         if left >= size:
-            below, name = _UNITS[index + 1]
-            rest = left % size // below
-            return f"{left // size} {unit}" + (f" {rest} {name}" if rest and size > 60 else "")
+            rest = left % size // below if below else 0
+            return f"{left // size} {unit}" + (f" {rest} {lower}" if rest else "")
     return f"{left} s"
 
 

@@ -15,6 +15,7 @@ from desk import HERE, Desk
 from gateway.approvals import Ticket
 from gateway.call import Call, Facts, Permit, Principal, Silent, Tool
 from gateway.config import load
+from gateway.pins import Pin, Pins, definition_of, digest_of
 from gateway.state import State
 from gateway.terms import Gate, Tier
 
@@ -75,6 +76,17 @@ def ask(desk: Desk, made: Call, gate: Gate = APPROVAL) -> Ticket:
     """The ticket that such a call opens."""
     with opened(desk) as state:
         return state.store.run(partial(state.approvals.open, call=made, gate=gate))
+
+
+def pin_tool(desk: Desk) -> None:
+    """Have the tool's definition on record, as a gateway has that offers it."""
+    tool = call().definition
+    assert tool is not None
+    definition = definition_of(tool.definition)
+    with opened(desk) as state:
+        pins = Pins(state.store)
+        pins.write([(Pin(tool.server, tool.name, digest_of(definition), revision=1), definition)])
+        pins.close()
 
 
 def get(desk: Desk, ticket: Ticket) -> Ticket:

@@ -2,8 +2,9 @@
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, those filled in, rule, policy digest, token |
+| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
+| settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | gap     | once events can be written again          | what kept them from it, and since when      |
@@ -13,6 +14,7 @@
 | reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
+The next start writes that outcome, with the reason `crashed`.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Row, func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
@@ -81,6 +83,12 @@ class Audit:
         }
         if call.permit.bind:
             data["bound"] = sorted(call.permit.bind)
+        if not call.idempotent:
+            data["once"] = True
+        if call.ticket is not None:
+            data["ticket"] = call.ticket
+        if call.spends:
+            data["spends"] = [[spend.account, spend.window, spend.amount] for spend in call.spends]
         return self._row("intent", call, None, data | _shadow(call.permit.shadow))
 
     def outcome(
@@ -113,13 +121,6 @@ class Audit:
         """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
         told = {**found, "result": None if result is None else _digest(result)}
         return self.store.append(self._row("guard", call, None, told))
-
-    def unfinished(self) -> list[str]:
-        """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
-        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-        outcomes = func.count().filter(events.c.kind == "outcome")
-        calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
-        return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
 
     def last_calls(self, agent: str, limit: int) -> list[Past]:
         """What this agent did lately, newest first."""
@@ -158,6 +159,17 @@ class Audit:
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def unfinished(connection: Connection) -> Sequence[Row[Any]]:
+    """Intent events of recent calls that have no outcome, oldest first. What runs now is among them."""
+    recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+    outcomes = func.count().filter(events.c.kind == "outcome")
+    of_calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
+    lost = events.c.call.in_(of_calls.having(outcomes == 0))
+    return connection.execute(
+        select(events).where(recent, events.c.kind == "intent", lost).order_by(events.c.seq)
+    ).all()
 
 
 def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:

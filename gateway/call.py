@@ -176,6 +176,16 @@ class Call:
     timer: asyncio.Timeout | None = None
     """The running deadline, so that a control below can tell a time-out from a client that left."""
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether sending it twice does no more than sending it once: as declared, or because it is no tool's."""
+        return self.action != "call" or (self.definition is not None and self.definition.facts.idempotent)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing anywhere: as declared, or because it is no tool's."""
+        return self.action != "call" or (self.definition is not None and self.definition.facts.read_only)
+
 
 CallNext = Callable[[Call], Awaitable[Result]]
 

@@ -78,6 +78,15 @@ class Metrics:
         self.guard = Counter(
             "toolgate_guard", "Answers with something about them.", ["server", "tool", "finding"], registry=registry
         )
+        self.deduplicated = Counter(
+            "toolgate_deduplicated",
+            "Calls answered without being sent: with a reply that was kept (stored) or is awaited (joined).",
+            ["agent", "how"],
+            registry=registry,
+        )
+        self.unknown_outcomes = Gauge(
+            "toolgate_unknown_outcomes", "Calls that may or may not have run, to be settled.", registry=registry
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry

@@ -7,12 +7,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.config import Config
 from gateway.identity import secret_key
 from gateway.ledger import Ledger
+from gateway.lock import exclusive
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
@@ -53,6 +55,10 @@ class State:
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the state folder against other gateways; the CLI may use it meanwhile. Raises ConfigError."""
+        return exclusive(self.store.path.parent)
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

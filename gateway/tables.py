@@ -5,7 +5,7 @@ Times are seconds since the epoch. What is `sealed` is encrypted (`gateway.seale
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -148,15 +148,17 @@ calls = Table(
     Column("state", String(16), nullable=False),
     Column("owner", String(32), nullable=False),
     Column("at", Float, nullable=False),
+    Column("idempotent", Boolean, nullable=False),
+    Column("shown", Text, nullable=False),
     Column("reply", Text),
-    Column("shown", Text),
     Index("calls_key", "agent", "key", unique=True),
-    Index("calls_state", "state"),
+    Index("calls_state", "state", "at"),
 )
 """Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
 
-`state` is open (under way in the process `owner`), done, or unknown. `reply` is the sealed result. A call that had no
-effect leaves no row.
+`state` is open (under way in the process `owner`), done, or unknown. `key` is NULL where a repeat is another call.
+`shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no effect leaves
+no row.
 """
 
 accounts = Table(
@@ -164,10 +166,10 @@ accounts = Table(
     metadata,
     Column("account", String(512), primary_key=True),
     Column("window", String(256), primary_key=True),
-    Column("total", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False),
     Column("at", Float, nullable=False),
 )
-"""What was spent and is reserved of a limit or budget in one window."""
+"""What was spent and is reserved of a limit or budget in one window; `at` is when it last changed."""
 
 reservations = Table(
     "reservations",
@@ -175,7 +177,7 @@ reservations = Table(
     Column("call", String(32), primary_key=True),
     Column("account", String(512), primary_key=True),
     Column("window", String(256), nullable=False),
-    Column("amount", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
 )
 """Amounts in `accounts` that a call under way, or one of unknown outcome, may give back."""
 

@@ -24,6 +24,7 @@ FLOORS = (
             "store",
             "metrics",
             "logs",
+            "lock",
             "migrate",
             "sdk",
             "strict",

@@ -2,7 +2,7 @@
 
 `do` NAME is undone by `undo` NAME, `put` by the idempotent `take`, `wish` by `unwish`, whose argument its answer lacks.
 A name says how the server behaves: `name!2` is not undone at the first two attempts, `name~` not before the file
-`patience` beside the record is there, and answers to `name?` are never sent.
+`patience` is there beside the record, what is done to `name?` is never answered, nor is the first undoing of `name&`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from mcp.server import ServerRequestContext
 from processes import free_port, listening, start, stop
 from recorder import Recorder, lines
 
-NAMES = ("do", "undo", "put", "take", "wish", "unwish", "note", "look")
+DOING = ("do", "put", "wish", "note", "look")
+NAMES = (*DOING, "undo", "take", "unwish")
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "delay": {"type": "number"}, "why": {"type": "string"}},
@@ -53,11 +54,11 @@ class Deeds(Recorder):
         arguments = params.arguments or {}
         name, meta = arguments["name"], ctx.meta or {}
         await asyncio.sleep(arguments.get("delay", 0) / 2)
-        if params.name in ("undo", "take", "unwish") and self._refuses(name):
+        if params.name not in DOING and self._refuses(name):
             return t.CallToolResult(content=[t.TextContent(text="not now")], is_error=True)
         self.write(tool=params.name, name=name, key=meta.get("toolgate/key"), at=time.monotonic(), arguments=arguments)
         await asyncio.sleep(arguments.get("delay", 0) / 2)
-        if name.endswith("?"):
+        if (name.endswith("?") and params.name in DOING) or (name.endswith("&") and self.attempts[name] == 1):
             await asyncio.Event().wait()
         made: dict[str, Any] = {"made": {"name": name}}
         if params.name == "put":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from deeds import Workshop
 from gateway_process import GatewayProcess
+from raw_client import Modern, Reply, eventually, pool
 from sqlalchemy import Connection
 
+from gateway.approvals import Ticket
 from gateway.call import Call, Compensation, Facts, Permit, Principal, Silent, Tool
 from gateway.config import load
+from gateway.runs import Run
 from gateway.state import State
 from gateway.terms import NO_CEILINGS, Ceilings
 
@@ -114,3 +117,73 @@ def gateway(
     tables = f"{workshop.table(extra)}\n[runs]\nbase = 0.02\ncap = 0.2\n{runs}\n"
     tables += "[throttle]\nper_second = 100000\nburst = 100000\n"
     return GatewayProcess(folder, tables, policies or policy("worker"))
+
+
+@contextmanager
+def beside(gateway: GatewayProcess) -> Iterator[State]:
+    """The state of a running gateway, as the command line opens it."""
+    state = State(load(gateway.config, {}))
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent of the gateway that makes calls in runs."""
+
+    name: str
+    client: Modern
+
+    async def call(self, run: str | None, tool: str, arguments: dict[str, Any], **meta: Any) -> Reply:
+        """A call of the deeds' `tool`, or of the gateway's own when its name begins with `toolgate__`."""
+        named = tool if tool.startswith("toolgate__") else f"works__{tool}"
+        told = {} if run is None else {"toolgate/run": run}
+        return await self.client.call(named, arguments, **told, **{f"toolgate/{key}": meta[key] for key in meta})
+
+    async def do(self, run: str, *names: str, tool: str = "do", **meta: Any) -> None:
+        """Do things whose names begin with that of the run, one after the other."""
+        for name in names:
+            reply = await self.call(run, tool, {"name": f"{run}.{name}"}, **meta)
+            assert reply.ok, reply
+
+    async def rollback(self, run: str) -> dict[str, Any]:
+        """What the gateway's own tool says."""
+        reply = await self.call(run, "toolgate__rollback", {})
+        assert reply.ok, reply
+        return dict(reply.result["structuredContent"])
+
+
+@asynccontextmanager
+async def agents(gateway: GatewayProcess, *names: str) -> AsyncIterator[list[Agent]]:
+    async with pool() as session:
+        yield [Agent(name, Modern(session, gateway.url(), gateway.headers(name))) for name in names]
+
+
+def found(gateway: GatewayProcess, run: str, agent: str = "worker") -> Run:
+    with beside(gateway) as state:
+        (run_,) = state.runs.find(run=run, agent=agent)
+    return run_
+
+
+async def in_state(gateway: GatewayProcess, run: str, state: str, seconds: float = 10) -> Run:
+    """Wait until the run is in this state."""
+    await eventually(lambda: found(gateway, run).state == state, seconds)
+    return found(gateway, run)
+
+
+def standing(gateway: GatewayProcess, run: str) -> list[Ticket]:
+    """The tickets of a run that wait, the latest first."""
+    with beside(gateway) as state:
+        return state.approvals.find(states=["pending"], run=run)
+
+
+def decide(gateway: GatewayProcess, ticket: str, verdict: Literal["approve", "reject"]) -> None:
+    with beside(gateway) as state:
+        state.store.run(lambda connection: state.approvals.decide(connection, ticket, "rita", verdict, "seen"))
+
+
+def settle(gateway: GatewayProcess, call: str, verdict: Literal["happened", "did_not"]) -> bool:
+    with beside(gateway) as state:
+        return state.store.run(lambda connection: state.ledger.settle(connection, call, "rita", verdict, "looked"))

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import order
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
+from gateway.call import OWN
 from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
 from gateway.config import Config
@@ -37,6 +38,11 @@ from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
+from gateway.own import OwnTools
+from gateway.own.await_approval import await_approval
+from gateway.own.escalate import escalate
+from gateway.own.mark_run import mark_run
+from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
@@ -70,9 +76,11 @@ class Gateway:
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
-        self.catalog = Catalog(config.servers)
+        self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
         self.undoing = self._undoing(config)
+        self.own = self._own_tools()
+        self.catalog.put(self.own.offer())
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
             config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
@@ -101,6 +109,11 @@ class Gateway:
         runs, tool = self.state.runs, self.catalog.tool
         return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
 
+    def _own_tools(self) -> OwnTools:
+        approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
+        waits = [await_approval(approvals), escalate(approvals, lambda: self.policy)]
+        return OwnTools([*waits, rollback(runs, undoing), mark_run(runs, undoing)])
+
     def _door(self) -> Door:
         config, state = self.config, self.state
         throttle = Throttle(
@@ -118,7 +131,7 @@ class Gateway:
             state.ledger,
             state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
+        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gateway.audit import short_name
-from gateway.call import OWN, Call
+from gateway.call import OWN, Call, Principal, Silent
 from gateway.errors import InFlight, KeyConflict, OutcomeUnknown
 from gateway.fingerprint import fingerprint_of
 from gateway.tables import calls, tickets
@@ -100,6 +100,22 @@ def _of_ticket(connection: Connection, ticket: str | None) -> tuple[str | None, 
         return ()
     found = connection.execute(select(tickets.c.fingerprint, tickets.c.edited).where(tickets.c.id == ticket)).first()
     return () if found is None else (found.fingerprint, found.edited)
+
+
+def call_of(row: Row[Any]) -> Call:
+    """A call as far as its row still tells."""
+    return Call(
+        id=row.id,
+        principal=Principal(row.agent, ""),
+        server=row.server,
+        tool=row.tool,
+        arguments={},
+        peer=Silent(),
+        era="modern",
+        run=row.run,
+        key=row.key,
+        ticket=row.ticket,
+    )
 
 
 def put(connection: Connection, values: dict[str, Any]) -> None:

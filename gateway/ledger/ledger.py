@@ -204,8 +204,8 @@ class Ledger:
     def settle(
         self, connection: Connection, call: str, reviewer: str, verdict: Literal["happened", "did_not"], words: str
     ) -> bool:
-        """A reviewer found out. happened: reservations are committed and the key is answered with that; did_not: both
-        are free again; its run hears of both. False when there is no such call to settle.
+        """A reviewer found out. happened: reservations are committed and the key is answered with that; did_not: it is
+        as if it had not been made; its run hears of both. False when there is no such call to settle.
         """
         row = claims.find(connection, call, "unknown")
         if row is None or (row.key or "").startswith(unsettled.UNDO):
@@ -220,6 +220,7 @@ class Ledger:
         else:
             budgets.release(connection, call)
             claims.remove(connection, call)
+            self.approvals.restore(connection, claims.call_of(row))
         self.runs.settle(connection, call, verdict == "happened")
         insert_events(connection, [unsettled.settled(row, self.clock(), reviewer, verdict, words)])
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from mcp.server import ServerRequestContext
 from processes import free_port, listening, start, stop
 from recorder import Recorder, lines
 
-DOING = ("do", "put", "wish", "note", "look")
+DOING = ("do", "put", "wish", "note", "look", "ask")
 NAMES = (*DOING, "undo", "take", "unwish")
 SCHEMA = {
     "type": "object",
@@ -84,7 +85,8 @@ class Workshop:
 
     def start(self) -> None:
         command = (sys.executable, __file__, self.name, str(self.record), str(self.port))
-        self._process = start(command, lambda: listening(self.port), self.folder / f"{self.name}.log")
+        log, path = self.folder / f"{self.name}.log", str(Path(__file__).parents[1])
+        self._process = start(command, lambda: listening(self.port), log, {**os.environ, "PYTHONPATH": path})
 
     def stop(self) -> None:
         if self._process is not None:

@@ -167,7 +167,7 @@ class Relay:
         offer = self.catalog.offer(server)
         meta = {key: value for key, value in request.meta.items() if key not in _KEPT_BACK}
         return Call(
-            id=f"{_PROCESS}{next(_numbers):016x}",
+            id=call_id(),
             principal=request.principal,
             server=server if offer is not None else "",
             tool=name,
@@ -175,7 +175,7 @@ class Relay:
             given=arguments,
             peer=request.peer,
             era=request.era,
-            name=name if request.server is not None or not server or action == "read" else f"{server}{SEPARATOR}{name}",
+            name=_shown(request.server, server, name, action),
             method=request.method,
             action=action,
             run=_short(meta, "toolgate/run"),
@@ -184,6 +184,16 @@ class Relay:
             answers={key: request.params[key] for key in ("inputResponses", "requestState") if key in request.params},
             definition=self.catalog.tool(server, name) if action == "call" else None,
         )
+
+
+def call_id() -> str:
+    """The id of one more call."""
+    return f"{_PROCESS}{next(_numbers):016x}"
+
+
+def _shown(face: str | None, server: str, name: str, action: Action) -> str:
+    """What the caller calls it."""
+    return name if action == "read" or not server or face == server else f"{server}{SEPARATOR}{name}"
 
 
 _HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {

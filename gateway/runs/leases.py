@@ -55,7 +55,7 @@ class Leases:
         key = (call.principal.agent, call.run)
         if lease is not None:
             self.grant(key, lease)
-        counted = [] if call.server == OWN else [self.calls, *([] if _only_reads(call) else [self.changing])]
+        counted = [] if call.server == OWN else [self.calls, *([] if call.reads else [self.changing])]
         for counter in counted:
             counter[key] += 1
         try:
@@ -108,7 +108,3 @@ def lease_of(call: Call) -> float | None:
             "give _meta['toolgate/run'] too, or leave the lease out."
         )
     return float(value)
-
-
-def _only_reads(call: Call) -> bool:
-    return call.action != "call" or (call.definition is not None and call.definition.facts.read_only)

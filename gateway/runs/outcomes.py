@@ -16,7 +16,7 @@ from gateway.events import event_row, insert_events
 from gateway.runs.rows import Step, counted, locked, move
 from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
-from gateway.tables import runs, steps, tickets
+from gateway.tables import calls, runs, steps, tickets
 
 MASKED = "[secret]"
 _UNDECIDED = "nobody decided on the ticket before"
@@ -102,6 +102,8 @@ class Outcomes:
             if decision == "expired":
                 self.stuck(connection, step, _UNDECIDED)
                 continue
+            doubted = (calls.c.agent == step.agent) & (calls.c.key == step.key) & (calls.c.state == "unknown")
+            connection.execute(calls.delete().where(doubted))
             if decision == "rejected":
                 connection.execute(of.values(state="settled"))
             else:

@@ -44,8 +44,8 @@ _UNKNOWN = "it is not known whether it ran"
 
 
 class Undoing:
-    """`send` are the controls from intent inward. `tool` tells what an upstream offers now, `policy` the digest in
-    force, `read_only` whether an agent may only read.
+    """`tool` tells what an upstream offers now, `policy` the digest in force, `read_only` whether an agent may only
+    read.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Undoing:
         approvals: Approvals,
         settings: RunSettings,
         metrics: Metrics,
-        send: CallNext,
         tool: Callable[[str, str], Tool | None],
         policy: Callable[[], str],
         read_only: Callable[[str], bool],
@@ -63,15 +62,18 @@ class Undoing:
     ) -> None:
         self.outcomes = Outcomes(runs, approvals, settings, tool, draw, clock)
         self._runs, self._approvals, self._metrics = runs, approvals, metrics
-        self._send, self._tool, self._policy, self._read_only = send, tool, policy, read_only
+        self._tool, self._policy, self._read_only = tool, policy, read_only
         self._keep, self._longest, self._clock = settings.keep, settings.cap, clock
         self._tasks: dict[RunKey, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._woken, self._ended = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """For ever. A run that was active when the process before this one ended has a full lease again."""
+    async def run(self, send: CallNext) -> None:
+        """For ever; `send` are the controls from intent inward.
+
+        A run that was active when the process before this one ended has a full lease again.
+        """
         unwatch = self._approvals.watch(self._heard)
         leased, swept = False, 0.0
         try:
@@ -81,7 +83,7 @@ class Undoing:
                     if not leased:
                         await self._restore_leases()
                         leased = True
-                    await self._look()
+                    await self._look(send)
                     if time.monotonic() - swept > _SWEEP:
                         await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep))
                         swept = time.monotonic()
@@ -135,7 +137,7 @@ class Undoing:
             if run.lease is not None:
                 self._runs.leases.grant((run.agent, run.run), run.lease)
 
-    async def _look(self) -> None:
+    async def _look(self, send: CallNext) -> None:
         leases = self._runs.leases
         for key in leases.overdue():
             held = key in leases.leases and leases.leases[key].held
@@ -152,7 +154,7 @@ class Undoing:
         for key in rolling:
             leases.forget(key)
             if key not in self._tasks and not leases.changing[key] and not self._read_only(key[0]):
-                task = asyncio.get_running_loop().create_task(self._undo(*key))
+                task = asyncio.get_running_loop().create_task(self._undo(*key, send))
                 self._tasks[key] = task
                 task.add_done_callback(partial(self._over, key))
 
@@ -167,7 +169,7 @@ class Undoing:
         self._ended.set()
         self._ended = asyncio.Event()
 
-    async def _undo(self, agent: str, run: str) -> None:
+    async def _undo(self, agent: str, run: str, send: CallNext) -> None:
         """Undo the steps of a run that are left, the latest first, one after the other."""
         begun = self._clock()
         while not self._read_only(agent):
@@ -181,7 +183,7 @@ class Undoing:
             async with self._slots[step.server]:
                 if self._stopping.is_set():
                     return
-                outcome = await self._attempt(step)
+                outcome = await self._attempt(step, send)
             await self._record(step, outcome)
 
     async def _rest(self, seconds: float) -> None:
@@ -206,7 +208,7 @@ class Undoing:
             result = "stuck"
         self._metrics.undo_steps.labels(result).inc()
 
-    async def _attempt(self, step: Step) -> Failed | Stuck | None:
+    async def _attempt(self, step: Step, send: CallNext) -> Failed | Stuck | None:
         """Undo one step; None when it is undone. Raises Unrecorded when that cannot be told now."""
         try:
             plan = self._runs.plan(step.call, step.sealed)
@@ -220,7 +222,7 @@ class Undoing:
         if (problem := tool.check(plan.arguments)) is not None:
             return Stuck(f"its arguments do not fit {step.undo}: {problem}")
         try:
-            result = await self._send(self._call(step, plan, tool))
+            result = await send(self._call(step, plan, tool))
         except Unrecorded:
             raise
         except Refused as refused:

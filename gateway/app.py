@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
-from gateway.admin import Admin
+from gateway.admin.site import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
@@ -201,6 +201,11 @@ class Gateway:
             self.tokens.close()
             self.pins.close()
             self.state.close()
+
+    def leave(self) -> None:
+        """The gateway is told to stop: what is held open for long is answered, or ends."""
+        self.waiting.close()
+        self.admin.close()
 
     async def _refresh(self) -> None:
         started = time.monotonic()

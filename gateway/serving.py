@@ -113,7 +113,7 @@ def serve(config: Config) -> int:
             )
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
-            await Server(settings, gateway.waiting.close).serve(sockets=[listener])
+            await Server(settings, gateway.leave).serve(sockets=[listener])
 
     _settle_memory()
     uvloop.run(run())

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
+from gateway.admin import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
@@ -96,8 +97,12 @@ class Gateway:
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door()
+        state, catalog = self.state, self.catalog
+        state.reviewers.agents = self.policy.agents
+        self.admin = Admin(config, state, catalog, lambda: self.policy)
         self.site = Starlette(
             routes=[
+                *self.admin.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
@@ -176,7 +181,13 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
+        work += [
+            self.registration.run(),
+            self._follow_policy(),
+            self.undoing.run(self.inner),
+            self._refresh(),
+            self.admin.run(),
+        ]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
@@ -233,7 +244,8 @@ class Gateway:
             return False
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
-        self.policy, self.tokens.agents = policy, policy.agents
+        self.policy = policy
+        self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
         self.audience.rights_changed(changed)

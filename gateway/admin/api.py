@@ -17,7 +17,7 @@ from gateway.admin.deciding import Deciding, Edit
 from gateway.admin.edits import merged
 from gateway.admin.entrance import Entrance, Stopped, body_of
 from gateway.admin.shape import ticket_json
-from gateway.admin.statistics import statistics
+from gateway.admin.statistics import DAYS, statistics
 from gateway.admin.streams import Streams
 from gateway.approvals import Ticket, Verdict
 from gateway.approvals.ticket import State
@@ -89,7 +89,8 @@ class Api:
 
     async def _stats(self, request: Request, reviewer: Reviewer) -> Response:
         _query(request, set())
-        return _json(await aside(partial(statistics, self.deciding.approvals)))
+        shares = await aside(partial(statistics, self.deciding.approvals, self.clock()))
+        return _json({"days": DAYS, "tools": shares})
 
     async def _events(self, request: Request, reviewer: Reviewer) -> Response:
         return self.streams.open(reviewer, self._told)

@@ -106,13 +106,15 @@ def content(ticket: Ticket) -> str:
     return ticket.approved or ticket.fingerprint
 
 
-def approvals(ticket: Ticket) -> int:
-    """How many reviewers approved what stands now: an edit begins anew."""
-    count = 0
+def approved_by(ticket: Ticket) -> list[str]:
+    """Who approved what stands now: an edit begins anew."""
+    names: list[str] = []
     for decision in ticket.decisions:
+        if decision.edited:
+            names.clear()
         if decision.verdict == "approve":
-            count = 1 if decision.edited else count + 1
-    return count
+            names.append(decision.reviewer)
+    return names
 
 
 def same(one: Any, other: Any) -> bool:

@@ -18,8 +18,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
+from gateway.admin import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
+from gateway.call import OWN
 from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
 from gateway.config import Config
@@ -37,11 +39,17 @@ from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
+from gateway.own import OwnTools
+from gateway.own.await_approval import await_approval
+from gateway.own.escalate import escalate
+from gateway.own.mark_run import mark_run
+from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.rules.secrets import Secrets
+from gateway.runs.undoing import Undoing
 from gateway.state import State
 from gateway.unknown_names import UnknownNames
 from gateway.upstream import Upstream
@@ -65,11 +73,15 @@ class Gateway:
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
         self.state = State(config, self.metrics.committed)
+        self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
-        self.catalog = Catalog(config.servers)
+        self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.undoing = self._undoing(config)
+        self.own = self._own_tools()
+        self.catalog.put(self.own.offer())
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
             config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
@@ -85,17 +97,33 @@ class Gateway:
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door()
+        state, catalog = self.state, self.catalog
+        state.reviewers.agents = self.policy.agents
+        self.admin = Admin(config, state, catalog, lambda: self.policy)
         self.site = Starlette(
             routes=[
+                *self.admin.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
             ]
         )
 
+    def _undoing(self, config: Config) -> Undoing:
+        approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
+        runs, tool = self.state.runs, self.catalog.tool
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+
+    def _own_tools(self) -> OwnTools:
+        approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
+        waits = [await_approval(approvals), escalate(approvals, lambda: self.policy)]
+        return OwnTools([*waits, rollback(runs, undoing), mark_run(runs, undoing)])
+
     def _door(self) -> Door:
         config, state = self.config, self.state
-        throttle = Throttle(config.throttle.per_second, config.throttle.burst)
+        throttle = Throttle(
+            config.throttle.per_second, config.throttle.burst, rate=lambda agent: self.policy.ceilings(agent).rate
+        )
         parts = order.Parts(
             config,
             lambda: self.policy,
@@ -108,9 +136,11 @@ class Gateway:
             state.ledger,
             state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
+        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        relay = Relay(self.catalog, lists, order.chain(order.controls(parts), bridge.send), throttle.admit)
+        controls = order.controls(parts)
+        self.inner = order.chain(order.inner(controls), bridge.send)
+        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         listen = Listen(self.audience, lists, self.watch)
 
@@ -131,21 +161,36 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Connect the upstreams and keep everything going; on the way out nothing is left behind."""
-        if lost := self.audit.unfinished():
+        """Connect the upstreams and keep everything going; on the way out nothing is left behind.
+
+        Raises ConfigError when another gateway works with the state folder.
+        """
+        with self.state.alone():
+            self._recover()
+            async with self._working():
+                yield
+
+    def _recover(self) -> None:
+        if lost := self.state.ledger.recover():
             log.warning(
                 "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
             )
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self._refresh()]
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
+        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
+        work.append(self.admin.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
             await self.door.sessions.close()
             await self.parking.close()
+            await self.undoing.close()
             await _end(tasks)
             self.tokens.close()
             self.pins.close()
@@ -158,12 +203,20 @@ class Gateway:
             try:
                 self.tokens.refresh_if_changed()
                 self.door.evict(self.tokens.valid)
+                self._follow_modes()
                 self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
+
+    def _follow_modes(self) -> None:
+        if self.state.modes.refresh_if_changed():
+            agents = [each.agent for each in self.state.modes.listed()]
+            self.metrics.read_only_for(agents)
+            names = ", ".join(agent or "the whole gateway" for agent in agents)
+            log.warning("read-only mode is on for %s", names or "nobody")
 
     def _all_tried(self) -> bool:
         tried = all(upstream.ready.is_set() for upstream in self.upstreams.values())
@@ -186,7 +239,8 @@ class Gateway:
             return False
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
-        self.policy, self.tokens.agents = policy, policy.agents
+        self.policy = policy
+        self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
         self.audience.rights_changed(changed)

@@ -2,15 +2,22 @@
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, those filled in, rule, policy digest, token |
+| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends |
 | outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
+| settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
+| ticket  | when a ticket is opened or changes, with the change | what was done, its state, what it is bound to |
+| decision | when a reviewer decides, with the ticket | reviewer, verdict, words, arguments before and after an edit |
+| notice  | when a notice of a ticket is given up     | which, of what, why                         |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
+| mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
+| reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
+The next start writes that outcome, with the reason `crashed`.
 """
 
 from __future__ import annotations
@@ -19,12 +26,12 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Row, func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
@@ -39,6 +46,20 @@ _NAME_LIMIT = 256
 _ARGUMENT_LIMIT = 65_536
 _RECENT = 100_000
 """Events that are looked at for calls without outcome: far more than can be under way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A call that was made or refused. `outcome` is an Outcome, `refused`, or None while there is none; `reason` says
+    why it was refused or failed.
+    """
+
+    call: str
+    at: float
+    server: str
+    tool: str
+    outcome: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,12 @@ class Audit:
         }
         if call.permit.bind:
             data["bound"] = sorted(call.permit.bind)
+        if not call.idempotent:
+            data["once"] = True
+        if call.ticket is not None:
+            data["ticket"] = call.ticket
+        if call.spends:
+            data["spends"] = [[spend.account, spend.window, spend.amount] for spend in call.spends]
         return self._row("intent", call, None, data | _shadow(call.permit.shadow))
 
     def outcome(
@@ -98,12 +125,21 @@ class Audit:
         told = {**found, "result": None if result is None else _digest(result)}
         return self.store.append(self._row("guard", call, None, told))
 
-    def unfinished(self) -> list[str]:
-        """Ids of recent calls with an intent and no outcome, oldest first. What runs now is among them."""
+    def last_calls(self, agent: str, limit: int) -> list[Past]:
+        """What this agent did lately, newest first."""
         recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-        outcomes = func.count().filter(events.c.kind == "outcome")
-        calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
-        return [row.call for row in self.store.read(calls.having(outcomes == 0).order_by(func.min(events.c.seq)))]
+        told = (events.c.agent == agent) & events.c.kind.in_(["intent", "outcome", "refusal"])
+        # A call has at most two of them.
+        rows = self.store.read(select(events).where(recent, told).order_by(events.c.seq.desc()).limit(2 * limit))
+        calls: dict[str, Past] = {}
+        for row in rows:
+            if row.kind == "intent" and row.call in calls:
+                calls[row.call] = replace(calls[row.call], at=row.at)
+                continue
+            outcome = {"intent": None, "refusal": "refused"}.get(row.kind, "")
+            outcome = orjson.loads(row.data)["outcome"] if outcome == "" else outcome
+            calls[row.call] = Past(row.call, row.at, row.server, row.tool, outcome, row.reason)
+        return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
         agent, name = call.principal.agent, short_name(call.tool)
@@ -126,6 +162,17 @@ class Audit:
 
     def _mac(self, value: bytes) -> str:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
+
+
+def unfinished(connection: Connection) -> Sequence[Row[Any]]:
+    """Intent events of recent calls that have no outcome, oldest first. What runs now is among them."""
+    recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+    outcomes = func.count().filter(events.c.kind == "outcome")
+    of_calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
+    lost = events.c.call.in_(of_calls.having(outcomes == 0))
+    return connection.execute(
+        select(events).where(recent, events.c.kind == "intent", lost).order_by(events.c.seq)
+    ).all()
 
 
 def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:

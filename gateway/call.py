@@ -161,6 +161,8 @@ class Call:
     """Why it makes the call, in its own words."""
     ticket: str | None = None
     """The approved ticket that this call uses up. Only `controls.gate` believes it."""
+    undoes: str | None = None
+    """The id of the call that this one, the gateway's own, undoes."""
     spends: tuple[Spend, ...] = ()
     """What the call takes of limits and budgets, once it is sent."""
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -173,6 +175,16 @@ class Call:
     credential: Credential | None = None
     timer: asyncio.Timeout | None = None
     """The running deadline, so that a control below can tell a time-out from a client that left."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether sending it twice does no more than sending it once: as declared, or because it is no tool's."""
+        return self.action != "call" or (self.definition is not None and self.definition.facts.idempotent)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing anywhere: as declared, or because it is no tool's."""
+        return self.action != "call" or (self.definition is not None and self.definition.facts.read_only)
 
 
 CallNext = Callable[[Call], Awaitable[Result]]

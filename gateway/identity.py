@@ -1,19 +1,13 @@
-"""Who calls: bearer tokens, known by their HMAC only.
-
-A token is `tg_<id>_<secret>_<checksum>`, all base62: 10 characters that name it, 43 that carry 256 random
-bits, and the CRC32 of what stands before, so that a mistyped token is refused without a look-up.
-"""
+"""Who calls: bearer tokens `tg_...` of the form in `gateway.bearer`, known by their HMAC only."""
 
 from __future__ import annotations
 
-import binascii
 import hmac
 import json
 import logging
 import os
 import secrets
 import stat
-import string
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +18,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import bearer
 from gateway.call import Principal
 from gateway.changes import Changes
 from gateway.errors import ConfigError, Problem, Unauthenticated
@@ -32,9 +27,6 @@ from gateway.tables import tokens
 
 log = logging.getLogger("toolgate.identity")
 
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_ID, _SECRET, _CHECKSUM = 10, 43, 6
-_LENGTH = len("tg_") + _ID + 1 + _SECRET + 1 + _CHECKSUM
 _KEY_FILE = "secret.key"
 
 Claims = Mapping[str, str | float | bool]
@@ -54,9 +46,7 @@ class TokenRow:
 
     def state(self, now: float) -> str:
         """`active`, `expired` or `revoked`."""
-        if self.revoked is not None:
-            return "revoked"
-        return "expired" if self.expires is not None and self.expires <= now else "active"
+        return bearer.state(self.expires, self.revoked, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +76,7 @@ class Tokens:
         self.agents: Container[str] = frozenset()
         self._store = store
         self._clock = clock
-        # Copying a keyed HMAC is cheaper than keying a new one, and this is done once a call.
-        self._keyed = hmac.new(secret_key(store.path.parent), digestmod="sha256")
+        self._digest = bearer.Digests(secret_key(store.path.parent))
         self._changes = Changes(store.engine, _COUNTED)
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
@@ -99,9 +88,7 @@ class Tokens:
         self, agent: str, *, expires: timedelta | None, now: float, claims: Claims = _NO_CLAIMS
     ) -> tuple[str, TokenRow]:
         """Make a token for `agent`; it can be read here only, for what is stored is its HMAC."""
-        identity = "".join(secrets.choice(_ALPHABET) for _ in range(_ID))
-        head = f"tg_{identity}_{_base62(secrets.randbits(256), _SECRET)}"
-        token = f"{head}_{_checksum(head)}"
+        identity, token = bearer.mint("tg")
         ends = None if expires is None else now + expires.total_seconds()
         row = TokenRow(id=identity, agent=agent, created=now, expires=ends, revoked=None, claims=claims)
         digest = self._digest(token).decode()
@@ -125,13 +112,13 @@ class Tokens:
 
     def verify(self, token: str, now: float) -> Principal:
         """The principal this token stands for. Raises Unauthenticated, with one text whatever is wrong."""
-        if len(token) != _LENGTH or not token.isascii():
+        if not bearer.fits(token):
             raise _unauthenticated()
-        identity = token[3:13]
+        identity = bearer.identity_of(token)
         known = self._known.get(identity)
         if known is None:
             # A mistyped token is refused by its checksum, before the store is asked.
-            if _checksum(token[:-7]) != token[-6:]:
+            if not bearer.intact(token):
                 raise _unauthenticated()
             known = self._look_up(identity)
         digest = self._digest(token)
@@ -173,11 +160,6 @@ class Tokens:
             return _NOBODY
         self._known[identity] = _known(row)
         return self._known[identity]
-
-    def _digest(self, token: str) -> bytes:
-        mac = self._keyed.copy()
-        mac.update(token.encode())
-        return mac.hexdigest().encode()
 
 
 def secret_key(folder: Path) -> bytes:
@@ -221,24 +203,6 @@ def _create_key(path: Path) -> None:
 
 def _key_problem(path: Path, message: str, fix: str) -> ConfigError:
     return ConfigError([Problem(str(path), "file", message, fix)])
-
-
-def _base62(number: int, width: int) -> str:
-    digits = ""
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        digits = _ALPHABET[digit] + digits
-    return digits
-
-
-_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-
-
-def _checksum(head: str) -> str:
-    """CRC32 in base62, two digits at a time: this stands on the path of every call."""
-    rest, low = divmod(binascii.crc32(head.encode()), 3844)
-    high, middle = divmod(rest, 3844)
-    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def _unauthenticated() -> Unauthenticated:

@@ -14,7 +14,10 @@ from prometheus_client.process_collector import ProcessCollector
 CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 1.0)
 COMMIT_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TICKET_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 RELOAD_RESULTS = ("swapped", "unchanged", "failed")
+ROLLBACK_RESULTS = ("undone", "stuck")
+UNDO_RESULTS = ("undone", "failed", "stuck")
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
@@ -27,6 +30,8 @@ class Metrics:
         self._of_calls()
         self._of_upstreams(servers)
         self._of_policy()
+        self._of_runs()
+        self._of_tickets()
         self.commit_seconds = Histogram(
             "toolgate_event_commit_seconds",
             "Time of one group commit of events.",
@@ -73,6 +78,15 @@ class Metrics:
         self.guard = Counter(
             "toolgate_guard", "Answers with something about them.", ["server", "tool", "finding"], registry=registry
         )
+        self.deduplicated = Counter(
+            "toolgate_deduplicated",
+            "Calls answered without being sent: with a reply that was kept (stored) or is awaited (joined).",
+            ["agent", "how"],
+            registry=registry,
+        )
+        self.unknown_outcomes = Gauge(
+            "toolgate_unknown_outcomes", "Calls that may or may not have run, to be settled.", registry=registry
+        )
 
     def _of_upstreams(self, servers: Iterable[str]) -> None:
         registry = self.registry
@@ -118,11 +132,71 @@ class Metrics:
         )
         for result in RELOAD_RESULTS:
             self.reloads.labels(result)
+        self.read_only = Gauge(
+            "toolgate_read_only",
+            "Whether read-only mode is on for an agent; the empty name is the whole gateway: 1 or 0.",
+            ["agent"],
+            registry=registry,
+        )
+        self.read_only.labels("").set(0)
         self.unknown_names = Gauge(
             "toolgate_policy_unknown_names",
             "Names in the policy's rules that a connected upstream does not offer.",
             registry=registry,
         )
+
+    def _of_runs(self) -> None:
+        self.rollbacks = Counter(
+            "toolgate_rollbacks",
+            "Runs that were undone, wholly (undone) or but for what waits for people (stuck).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.undo_steps = Counter(
+            "toolgate_undo_steps",
+            "Attempts to undo a step of a run: undone, failed (tried again) or stuck (people are asked).",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ROLLBACK_RESULTS:
+            self.rollbacks.labels(result)
+        for result in UNDO_RESULTS:
+            self.undo_steps.labels(result)
+
+    def read_only_for(self, agents: Iterable[str]) -> None:
+        """Show these as the agents for whom read-only mode is on, and no other."""
+        self.read_only.clear()
+        self.read_only.labels("").set(0)
+        for agent in agents:
+            self.read_only.labels(agent).set(1)
+
+    def _of_tickets(self) -> None:
+        registry = self.registry
+        self.tickets = Gauge(
+            "toolgate_tickets",
+            "Tickets that are open: pending, or approved and not used yet.",
+            ["kind", "state"],
+            registry=registry,
+        )
+        self.ticket_wait = Histogram(
+            "toolgate_ticket_wait_seconds",
+            "Time from a ticket's opening to its decision.",
+            buckets=TICKET_SECONDS,
+            registry=registry,
+        )
+        self.decisions = Counter(
+            "toolgate_decisions", "Decisions of reviewers: approve, edit or reject.", ["verdict"], registry=registry
+        )
+        for verdict in ("approve", "edit", "reject"):
+            self.decisions.labels(verdict)
+        self.notices = Counter(
+            "toolgate_notices",
+            "Attempts to deliver a notice to the webhook, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("delivered", "failed", "given_up"):
+            self.notices.labels(result)
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

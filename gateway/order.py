@@ -85,22 +85,27 @@ def controls(parts: Parts) -> list[Control]:
         Measure: Measure(metrics),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
-        Authorize: Authorize(parts.policy, metrics),
+        Authorize: Authorize(parts.policy, metrics, parts.modes.read_only),
         Bind: Bind(),
         Validate: Validate(),
         Sanitize: Sanitize(parts.policy, metrics),
-        Dedupe: Dedupe(),
+        Dedupe: Dedupe(metrics),
         Guard: Guard(parts.secrets, config.gateway.max_result, parts.audit, metrics),
-        Gate: Gate(parts.approvals),
+        Gate: Gate(parts.approvals, parts.policy),
         Reserve: Reserve(),
-        Intent: Intent(parts.audit),
-        Deadline: Deadline(lambda server: config.servers[server].timeout),
+        Intent: Intent(parts.ledger, metrics),
+        Deadline: Deadline(lambda server: config.server(server).timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),
         Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics),
-        Bulkhead: Bulkhead(lambda server: config.servers[server].max_concurrent),
+        Bulkhead: Bulkhead(lambda server: config.server(server).max_concurrent),
         AttachCredential: AttachCredential(parts.credentials),
     }
     return [made[kind] for _, kind, _ in ORDER]
+
+
+def inner(controls: Sequence[Control]) -> Sequence[Control]:
+    """Those from intent inward, of all in order: what a call of the gateway's own goes through."""
+    return controls[[name for name, _, _ in ORDER].index("intent") :]
 
 
 def chain(controls: Sequence[Control], send: CallNext) -> CallNext:

@@ -7,12 +7,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.config import Config
 from gateway.identity import secret_key
 from gateway.ledger import Ledger
+from gateway.lock import exclusive
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
@@ -33,7 +35,8 @@ class State:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._secret = secret_key(config.state_dir)
-        self.store = Store(config.database, on_commit, clock)
+        self._on_commit = on_commit
+        self.store = Store(config.database, self._committed, clock)
         self.audit = Audit(self.store, self.derive("audit"), clock)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.audit, self.vault, config.approvals, clock)
@@ -45,9 +48,17 @@ class State:
         self.reviewers = Reviewers(self.store, clock)
         self.modes = Modes(self.store, clock)
 
+    def _committed(self, rows: int, seconds: float) -> None:
+        self._on_commit(rows, seconds)
+        self.approvals.committed()
+
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the state folder against other gateways; the CLI may use it meanwhile. Raises ConfigError."""
+        return exclusive(self.store.path.parent)
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

@@ -5,7 +5,7 @@ Times are seconds since the epoch. What is `sealed` is encrypted (`gateway.seale
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -69,6 +69,16 @@ reviewers = Table(
 )
 """Tokens of people who decide; `id` and `digest` as in `tokens`. Somebody may have several."""
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("token", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+"""Reviewers who are signed in at the console: SHA-256 of what their cookie holds, hex, and the token they came with."""
+
 tickets = Table(
     "tickets",
     metadata,
@@ -120,6 +130,7 @@ notices = Table(
     Column("attempts", Integer, nullable=False),
     Column("due", Float),
     Index("notices_due", "due"),
+    Index("notices_ticket", "ticket", "kind"),
 )
 """Notifications to be delivered, written with what they tell of. `due` is NULL once delivered or given up."""
 
@@ -137,15 +148,17 @@ calls = Table(
     Column("state", String(16), nullable=False),
     Column("owner", String(32), nullable=False),
     Column("at", Float, nullable=False),
+    Column("idempotent", Boolean, nullable=False),
+    Column("shown", Text, nullable=False),
     Column("reply", Text),
-    Column("shown", Text),
     Index("calls_key", "agent", "key", unique=True),
-    Index("calls_state", "state"),
+    Index("calls_state", "state", "at"),
 )
 """Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
 
-`state` is open (under way in the process `owner`), done, or unknown. `reply` is the sealed result. A call that had no
-effect leaves no row.
+`state` is open (under way in the process `owner`), done, or unknown. `key` is NULL where a repeat is another call.
+`shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no effect leaves
+no row.
 """
 
 accounts = Table(
@@ -153,10 +166,10 @@ accounts = Table(
     metadata,
     Column("account", String(512), primary_key=True),
     Column("window", String(256), primary_key=True),
-    Column("total", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False),
     Column("at", Float, nullable=False),
 )
-"""What was spent and is reserved of a limit or budget in one window."""
+"""What was spent and is reserved of a limit or budget in one window; `at` is when it last changed."""
 
 reservations = Table(
     "reservations",
@@ -164,7 +177,7 @@ reservations = Table(
     Column("call", String(32), primary_key=True),
     Column("account", String(512), primary_key=True),
     Column("window", String(256), nullable=False),
-    Column("amount", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
 )
 """Amounts in `accounts` that a call under way, or one of unknown outcome, may give back."""
 
@@ -179,6 +192,7 @@ runs = Table(
     Column("calls", Integer, nullable=False),
     Column("lease", Float),
     Column("why", String(64)),
+    Index("runs_state", "state"),
 )
 """Runs of agents: see `gateway.runs`. `lease` is in seconds, NULL for a run that may rest as long as it likes."""
 
@@ -198,8 +212,13 @@ steps = Table(
     Column("due", Float, nullable=False),
     Column("ticket", String(32)),
     Index("steps_run", "agent", "run"),
+    Index("steps_state", "state"),
 )
-"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed."""
+"""What can be undone of a run, in the order it was done: the tool `undo` of the same server, its arguments sealed.
+
+`state` is sent (under way, or nobody knows whether it ran), done, undone, stuck (`ticket` asks people) or settled (by
+them, by hand). `attempts` to undo it were made; the next is not before `due`.
+"""
 
 switches = Table(
     "switches",

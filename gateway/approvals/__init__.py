@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.approvals.desk import Approvals
-from gateway.approvals.ticket import Decision, Ticket, Verdict
+from gateway.approvals.history import Share
+from gateway.approvals.ticket import MASK, Decision, Ticket, Undecidable, Verdict
 
-__all__ = ["Approvals", "Decision", "Ticket", "Verdict"]
+__all__ = ["MASK", "Approvals", "Decision", "Share", "Ticket", "Undecidable", "Verdict"]

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from gateway.approvals import deciding, opening, sweeping, using
+from gateway.approvals.book import Book
+from gateway.approvals.counts import Counts
+from gateway.approvals.history import Share, decided_since, history
 from gateway.approvals.ticket import Ticket, Verdict
+from gateway.approvals.waiting import Waiting
+from gateway.approvals.webhook import Courier
 from gateway.audit import Audit
 from gateway.call import Call
 from gateway.config import ApprovalSettings
+from gateway.errors import Refused, Unrecorded
+from gateway.metrics import Metrics
 from gateway.sealed import Vault
 from gateway.store import Store
+from gateway.tables import tickets
 from gateway.terms import Gate
+
+log = logging.getLogger("toolgate.approvals")
+
+_SWEEP = 1.0
+"""Seconds between two looks at the time."""
 
 
 class Approvals:
@@ -32,6 +49,10 @@ class Approvals:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
+        self.settings = settings
+        self._book = Book(vault, settings, clock, self._touch)
+        self._waiting = Waiting(store, self._book)
+        self._touched = False
 
     # -- work within a transaction
 
@@ -40,11 +61,11 @@ class Approvals:
 
         Raises KeyConflict when its key stands for another call.
         """
-        raise NotImplementedError
+        return opening.open_ticket(self._book, connection, call, gate)
 
     def ask(self, connection: Connection, call: Call, reason: str) -> Ticket:
         """A new ticket of kind `request`: an agent says that something is beyond it."""
-        raise NotImplementedError
+        return opening.ask(self._book, connection, call, reason)
 
     def give_up(
         self, connection: Connection, *, agent: str, run: str, server: str, tool: str, call: str, why: str, shown: Any
@@ -53,7 +74,9 @@ class Approvals:
 
         Approved: it is tried again. Rejected: it stays as it is, settled by hand.
         """
-        raise NotImplementedError
+        return opening.give_up(
+            self._book, connection, agent=agent, run=run, server=server, tool=tool, call=call, why=why, shown=shown
+        )
 
     def decide(
         self,
@@ -66,44 +89,99 @@ class Approvals:
     ) -> Ticket:
         """A reviewer's decision; `arguments`, if any, replace those the agent gave. The ticket as it stands then.
 
+        Arguments that are declared secret stay as the agent gave them, whatever stands for them in `arguments`.
         Raises Undecidable, with a reason: absent, decided, expired, requester, tier, twice, arguments.
         """
-        raise NotImplementedError
+        return deciding.decide(self._book, connection, ticket, reviewer, verdict, words, arguments)
 
     def withdraw(self, connection: Connection, ticket: str, agent: str) -> Ticket:
-        """Its own agent does not want it any more. Raises TicketUnknown."""
-        raise NotImplementedError
+        """Its own agent does not want it any more. One that is decided stays. Raises TicketUnknown."""
+        return deciding.withdraw(self._book, connection, ticket, agent)
+
+    def present(self, connection: Connection, call: Call) -> tuple[Ticket | None, Refused | None]:
+        """The ticket that `call.ticket` names, and why it does not carry this call, if so; then it may be void now.
+
+        A ticket that is consumed passes: the ledger has its reply, or refuses.
+        """
+        return using.present(self._book, connection, call)
 
     def consume(self, connection: Connection, call: Call) -> None:
         """Use up `call.ticket` for this call. Raises TicketVoid and its kinds, TicketUnknown, Rejected."""
-        raise NotImplementedError
+        using.consume(self._book, connection, call)
 
     def restore(self, connection: Connection, call: Call) -> None:
         """The call that used up `call.ticket` had no effect, or goes on with answers: the ticket may be used again."""
-        raise NotImplementedError
+        using.restore(self._book, connection, call)
 
     # -- reading; beside the loop or in the CLI
 
     def get(self, ticket: str) -> Ticket | None:
         """A ticket by its id."""
-        raise NotImplementedError
+        return self._waiting.get(ticket)
 
     def find(
         self, *, states: Sequence[str] = (), agent: str | None = None, run: str | None = None, limit: int = 200
     ) -> list[Ticket]:
         """Tickets, newest first."""
-        raise NotImplementedError
+        found = select(tickets).order_by(tickets.c.opened.desc(), tickets.c.id).limit(limit)
+        if states:
+            found = found.where(tickets.c.state.in_(states))
+        if agent is not None:
+            found = found.where(tickets.c.agent == agent)
+        if run is not None:
+            found = found.where(tickets.c.run == run)
+        return [self._book.read(row) for row in self.store.read(found)]
+
+    def history(self, since: float = 0.0) -> list[Share]:
+        """What was decided on tickets opened since then, by tool and band of confidence."""
+        return history(self.store.read(decided_since(since)))
 
     # -- in the gateway's process
 
     async def wait(self, ticket: str, seconds: float) -> Ticket | None:
         """The ticket once it is no longer pending; None when it still is after `seconds`, or when there is none."""
-        raise NotImplementedError
+        return await self._waiting.wait(ticket, seconds)
 
     def watch(self, heard: Callable[[Ticket], None]) -> Callable[[], None]:
         """Have `heard` told of every ticket that changes, whoever changed it; call what is returned to end that."""
-        raise NotImplementedError
+        return self._waiting.watch(heard)
 
-    async def run(self) -> None:
+    async def run(self, metrics: Metrics) -> None:
         """Follow changes, expire, escalate, remind and deliver notices, for ever."""
-        raise NotImplementedError
+        courier = Courier(self.store, self._book, metrics)
+        ends = [self.watch(Counts(metrics, self.store).heard), self.watch(courier.heard)]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._waiting.follow())
+                tasks.create_task(self._sweep_for_ever())
+                tasks.create_task(courier.run())
+        finally:
+            for end in ends:
+                end()
+
+    async def sweep(self) -> bool:
+        """Do what is due to some tickets; whether there was anything."""
+        due = sweeping.overdue(self.store, self._book)
+        if due:
+            await self.store.transact(partial(sweeping.sweep, self._book, ids=due))
+        return bool(due)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                while await self.sweep():
+                    pass
+            except Unrecorded:
+                log.warning("tickets cannot be written: what is due to them waits")
+            except Exception:  # whatever it is: were this task to end, nothing would expire any more
+                log.exception("tickets could not be looked at")
+            await asyncio.sleep(_SWEEP)
+
+    def _touch(self) -> None:
+        self._touched = True
+
+    def committed(self) -> None:
+        """A group of writes is durable: those who wait hear of it now. From any thread."""
+        if self._touched:
+            self._touched = False
+            self._waiting.wake()

@@ -15,7 +15,13 @@ Kind = Literal["approval", "confidence", "escalation", "request", "undo"]
 State = Literal["pending", "approved", "rejected", "expired", "consumed"]
 """Only a pending one can be decided, only an approved one used, once. Whatever makes one void expires it: see `why`."""
 
+Why = Literal["time", "policy", "schema", "arguments", "withdrawn"]
+"""What made a ticket void: nobody came in time, or what it is bound to is another now, or its agent gave it up."""
+
 Verdict = Literal["approve", "reject"]
+
+MASK = "[secret]"
+"""What people see of an argument that is declared secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +40,17 @@ class Ticket:
     """A row of `tickets`, opened. Times are seconds since the epoch.
 
     `given` are the arguments as the agent gave them, `bound` those that the gateway filled in, `edited` what a
-    reviewer put in place of `given`; all three may hold secrets. `shown` is what people may see: declared secrets
-    masked. `fingerprint` binds server, tool, `given` and `bound`; `approved` the same with `edited`. `schema` is the
-    digest of the tool's definition, `policy` that of all the agent may do. `why` says what made it void.
+    reviewer put in place of `given`; all three may hold secrets, in the arguments named in `secrets`. `shown` is what
+    people may see of the arguments as they were judged: secrets masked, those of `bound` among them. `fingerprint`
+    binds server, tool, `given` and `bound`; `approved` the same with `edited`. `schema` is the digest of the tool's
+    definition, `policy` that of all the agent may do. `why` says what made it void.
     """
 
     id: str
     revision: int
     kind: Kind
     state: State
-    why: str | None = None
+    why: Why | None = None
     agent: str
     token: str
     server: str
@@ -59,6 +66,7 @@ class Ticket:
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
     bound: Mapping[str, Any] = field(default_factory=dict, repr=False)
     edited: Mapping[str, Any] | None = field(default=None, repr=False)
+    secrets: frozenset[str] = frozenset()
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
     confidence: float | None = None
     reason: str | None = None
@@ -79,9 +87,24 @@ class Ticket:
         """The idempotency key under which the call runs: the caller's, else the ticket's own."""
         return self.key if self.key is not None else f"ticket/{self.id}"
 
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The arguments that the call is made with, but for those filled in; they may hold secrets."""
+        return self.given if self.edited is None else self.edited
+
+    @property
+    def revised(self) -> Mapping[str, Any] | None:
+        """What people may see once a reviewer edited, as `shown` is before; None when nobody did."""
+        return None if self.edited is None else masked({**self.edited, **self.bound}, self.secrets)
+
     def asks(self) -> frozenset[str] | None:
         """The reviewers who may decide now, those of earlier tiers among them; None: any."""
         return frozenset(name for tier in self.tiers[: self.tier + 1] for name in tier.reviewers) or None
+
+
+def masked(arguments: Mapping[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
+    """Arguments as people may see them."""
+    return {name: MASK if name in secrets else value for name, value in arguments.items()}
 
 
 class Undecidable(ToolgateError):

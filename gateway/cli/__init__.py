@@ -5,27 +5,22 @@ Exit status: 0 done, 1 problems found or not done, 2 wrong usage. Errors go to s
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
-import re
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from importlib import import_module
-from json import loads
-from pathlib import Path
 
+from gateway.cli.verbs import parser
 from gateway.errors import ConfigError
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+__all__ = ["main", "parser"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit status. Wrong usage leaves by SystemExit(2), as argparse does."""
     arguments = parser().parse_args(argv)
     try:
-        status: int = import_module(f"gateway.cli.{arguments.verb}").run(arguments)
+        status: int = import_module(f"gateway.cli.{arguments.verb.replace('-', '')}").run(arguments)
         sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
@@ -42,119 +37,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
-
-
-def parser() -> argparse.ArgumentParser:
-    """What the command line looks like; nothing heavy is imported to know it."""
-    root = argparse.ArgumentParser("toolgate", description="An MCP gateway that enforces policy.")
-    root.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    common = argparse.ArgumentParser(add_help=False)
-    default = os.environ.get("TOOLGATE_CONFIG") or "gateway.toml"
-    about = "configuration file (default: $TOOLGATE_CONFIG, else gateway.toml)"
-    common.add_argument("--config", type=Path, default=Path(default), metavar="PATH", help=about)
-    json = argparse.ArgumentParser(add_help=False)
-    json.add_argument("--json", action="store_true", help="print JSON")
-
-    serve = verbs.add_parser("serve", parents=[common], help="run the gateway")
-    serve.add_argument("--host", help="address to listen on, instead of the configured one")
-    serve.add_argument("--port", type=_port, help="port to listen on, instead of the configured one; 0: any")
-
-    check = verbs.add_parser("check", parents=[common], help="check configuration and policies")
-    check.add_argument("--connect", action="store_true", help="also connect to every server")
-
-    tools = verbs.add_parser("tools", parents=[common, json], help="list the tools of all servers")
-    tools.add_argument("--agent", help="also tell what this agent may call")
-
-    token = verbs.add_parser("token", help="create, list and revoke tokens of agents")
-    deeds = token.add_subparsers(dest="deed", required=True, metavar="create|list|revoke")
-    create = deeds.add_parser("create", parents=[common, json], help="make a token and show it once")
-    create.add_argument("agent", metavar="AGENT", help="an agent that has a policy file")
-    create.add_argument("--expires", type=_span, metavar="SPAN", help="valid for this long, such as 12h or 30d")
-    about = "fill this in where the policy binds claims.NAME; NAME:=JSON for a number or boolean; repeatable"
-    create.add_argument("--claim", type=_claim, action="append", default=[], metavar="NAME=VALUE", help=about)
-    create.add_argument("--url", help="address of the gateway as clients see it, when it differs")
-    deeds.add_parser("list", parents=[common, json], help="list tokens; never the tokens themselves")
-    revoke = deeds.add_parser("revoke", parents=[common], help="make a token void, for good")
-    revoke.add_argument("id", metavar="ID", help="as shown by: toolgate token list")
-    _policy(verbs.add_parser("policy", help="test, explain, show, compare and export policies"), common, json)
-    _pins(verbs.add_parser("pins", help="show, compare and accept the definitions of tools"), common, json)
-    return root
-
-
-def _policy(policy: argparse.ArgumentParser, common: argparse.ArgumentParser, json: argparse.ArgumentParser) -> None:
-    deeds = policy.add_subparsers(dest="deed", required=True, metavar="test|explain|matrix|diff|export")
-    connecting = argparse.ArgumentParser(add_help=False)
-    connecting.add_argument("--connect", action="store_true", help="also ask every server for its tools")
-
-    test = deeds.add_parser("test", parents=[common, json], help="try the tests in tests.toml")
-    test.add_argument("--strict", action="store_true", help="fail too when a rule or an agent is not tested")
-
-    explain = deeds.add_parser("explain", parents=[common, json], help="tell why a call is allowed or denied")
-    explain.add_argument("agent", metavar="AGENT", help="an agent that has a policy file")
-    explain.add_argument("target", metavar="TOOL", help="server/tool, or server__tool as agents see it")
-    about = "a JSON object, or NAME=TEXT and NAME:=JSON for each argument"
-    explain.add_argument("arguments", metavar="ARGUMENT", nargs="*", help=about)
-    about = "read (TOOL is server/URI) or get (TOOL is server/prompt), instead of call"
-    explain.add_argument("--action", choices=("call", "read", "get"), default="call", help=about)
-
-    matrix = deeds.add_parser("matrix", parents=[common, json, connecting], help="show who may call what")
-    matrix.add_argument("--html", type=Path, metavar="FILE", help="write a page instead")
-
-    diff = deeds.add_parser("diff", parents=[common, json, connecting], help="tell every decision that changes")
-    diff.add_argument("old", type=Path, metavar="OLD", help="a policy folder")
-    diff.add_argument("new", type=Path, metavar="NEW", help="a policy folder")
-
-    export = deeds.add_parser("export", parents=[common], help="write model and rules for Casbin's own tools")
-    export.add_argument("folder", type=Path, metavar="FOLDER", help="where to write model.conf and policy.csv")
-
-
-def _pins(verb: argparse.ArgumentParser, common: argparse.ArgumentParser, shape: argparse.ArgumentParser) -> None:
-    deeds = verb.add_subparsers(dest="deed", required=True, metavar="show|diff|accept")
-    show = deeds.add_parser("show", parents=[common, shape], help="list every tool's pin and what is withheld")
-    show.add_argument("server", nargs="?", metavar="SERVER", help="its tools only")
-    diff = deeds.add_parser("diff", parents=[common], help="compare what is withheld with what was accepted")
-    diff.add_argument("tool", nargs="?", metavar="SERVER/TOOL", help="this tool only")
-    accept = deeds.add_parser("accept", parents=[common], help="offer tools as they are now")
-    which = accept.add_mutually_exclusive_group(required=True)
-    which.add_argument("tool", nargs="?", metavar="SERVER/TOOL", help="a tool, or SERVER for all of its tools")
-    which.add_argument("--all", action="store_true", help="everything that is withheld")
-    accept.add_argument("--digest", metavar="START", help="only the definition whose digest starts so")
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print("toolgate", version("toolgate"))
-        parser.exit()
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return int(text)
-
-
-def _claim(text: str) -> tuple[str, str | float | bool]:
-    match = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_-]{0,63})(:?=)(.{1,256})", text)
-    if match is None or not match[3].isprintable():
-        raise argparse.ArgumentTypeError("write NAME=VALUE, or NAME:=JSON for a number or boolean")
-    name, sign, value = match.groups()
-    if sign == "=":
-        return name, value
-    try:
-        parsed = loads(value)
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, bool | int | float) or not math.isfinite(parsed):
-        raise argparse.ArgumentTypeError(f"{name}:= takes a number, true or false; text is given by {name}=")
-    return name, parsed
-
-
-def _span(text: str) -> timedelta:
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError("write a number and s, m, h, d or w, such as 12h or 30d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.call import Call, CallNext, Permit, Result
-from gateway.errors import Denied, NotFound
+from gateway.call import OWN, Call, CallNext, Permit, Result
+from gateway.errors import Denied, NotFound, ReadOnly
 from gateway.metrics import Metrics
 from gateway.policy import Policy
 
@@ -13,13 +13,15 @@ _NOUN = {"call": "tool", "read": "resource", "get": "prompt"}
 
 @dataclass(frozen=True, slots=True)
 class Authorize:
-    """Attach the permit of the rule that allows this call; refuse the call when no rule does.
+    """Attach the permit of the rule that allows this call; refuse the call when no rule does, or in read-only mode.
 
     What an agent may not see and what does not exist get the same answer.
     """
 
     policy: Callable[[], Policy]
     metrics: Metrics
+    read_only: Callable[[str], bool]
+    """Whether an agent may only read now."""
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         policy, agent = self.policy(), call.principal.agent
@@ -34,6 +36,8 @@ class Authorize:
             if not policy.visible(agent, call.server, call.tool, call.action):
                 raise NotFound(_absent(call), detail="policy allows no such call", shadow=decision.shadow)
             raise Denied(decision.text, detail=decision.rule, shadow=decision.shadow)
+        if self.read_only(agent) and _may_change(call):
+            raise ReadOnly(_read_only(call), shadow=decision.shadow)
         permit = Permit(
             rule=decision.rule,
             policy=policy.digest,
@@ -44,6 +48,21 @@ class Authorize:
             grant=policy.digest_of(agent),
         )
         return await call_next(replace(call, permit=permit))
+
+
+def _may_change(call: Call) -> bool:
+    """Whether the call could change anything anywhere: it is of a tool that nobody declared to only read."""
+    if call.definition is None or call.server == OWN:
+        return False
+    return not call.definition.facts.read_only
+
+
+def _read_only(call: Call) -> str:
+    return (
+        f"Only tools that change nothing may be used by agent {call.principal.agent} for now, and {call.name[:160]!r} "
+        "may change something. Nothing was run. Go on with tools that only read, or report that this has to wait until "
+        "read-only mode is switched off."
+    )
 
 
 def _absent(call: Call) -> str:

@@ -5,31 +5,44 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.audit import Audit, Outcome
+from gateway.audit import Outcome
 from gateway.call import Call, CallNext, Result
 from gateway.errors import Refused, Unrecorded
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Nothing below runs before its intent is durable; nothing is answered before its outcome is."""
+    """Nothing below runs before its intent is durable; nothing is answered before its outcome is.
 
-    audit: Audit
+    With them goes what the store has to know of the call. One that was made before is answered as it was then.
+    """
+
+    ledger: Ledger
+    metrics: Metrics
     clock: Callable[[], float] = time.perf_counter
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
+        with self.ledger.runs.leases.during(call):
+            return await self._recorded(call, call_next)
+
+    async def _recorded(self, call: Call, call_next: CallNext) -> Result:
         started = self.clock()
 
         def ended(outcome: Outcome, result: Result | None = None, reason: str | None = None) -> asyncio.Future[None]:
             seconds = self.clock() - started
-            return self.audit.outcome(call, outcome, seconds=seconds, result=result, reason=reason)
+            return self.ledger.end(call, outcome, seconds=seconds, result=result, reason=reason)
 
         try:
-            await self.audit.intent(call)
+            stored = await self.ledger.begin(call)
         except (asyncio.CancelledError, Unrecorded) as error:
             # The intent may be written after all, but nothing was sent.
             ended("failed", reason="cancelled" if isinstance(error, asyncio.CancelledError) else "unrecorded")
             raise
+        if stored is not None:
+            self.metrics.deduplicated.labels(call.principal.agent, "stored").inc()
+            return stored
         started = self.clock()
         try:
             result = await call_next(call)

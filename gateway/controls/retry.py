@@ -50,10 +50,4 @@ class Retry:
 
     def _again(self, call: Call, refused: Refused) -> bool:
         transient = isinstance(refused, UpstreamFailed) and not refused.answered
-        return transient and _idempotent(call) and self.saved[call.server] >= 1
-
-
-def _idempotent(call: Call) -> bool:
-    if call.action != "call":
-        return True
-    return call.definition is not None and call.definition.facts.idempotent
+        return transient and call.idempotent and self.saved[call.server] >= 1

@@ -75,14 +75,14 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers.of(scope)
-        if _repeats(headers):
+        if repeats(headers):
             return await _refuse(send, 400, f"Each of these headers may be there once: {', '.join(_ONCE)}.")
         if not self.visitors.knows_host(headers.get("host")):
             return await _refuse(send, 421, "This Host is not served here.")
         if not self.visitors.knows_origin(headers.folded.get("origin")):
             return await _refuse(send, 403, "This Origin is not let in.")
         try:
-            principal = self.tokens.verify(_bearer(headers), self.clock())
+            principal = self.tokens.verify(bearer_of(headers), self.clock())
         except Unauthenticated as refused:
             return await _turn_away(send, str(refused))
         server = scope["path"][len(PATH) + 1 :] or None
@@ -128,14 +128,16 @@ class Door:
                     task.cancel()
 
 
-def _repeats(headers: Headers) -> bool:
+def repeats(headers: Headers) -> bool:
+    """Whether a header that decides is there more than once."""
     if len(headers.folded) == len(headers.pairs):
         return False
     names = [name for name, _ in headers.pairs]
     return any(names.count(name) > 1 for name in _ONCE)
 
 
-def _bearer(headers: Headers) -> str:
+def bearer_of(headers: Headers) -> str:
+    """The token in `Authorization`; empty when there is none."""
     scheme, _, token = headers.get("authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 

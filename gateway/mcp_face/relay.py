@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
+from gateway.call import OWN, Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Throttled, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
@@ -38,6 +38,8 @@ _numbers = count(1)
 
 _KEPT_BACK = frozenset({PROTOCOL_VERSION_KEY, CLIENT_INFO_KEY})
 _KEY_LIMIT = 255
+_OUR_KEYS = ("ticket/", "undo/")
+"""How keys of the gateway's own begin."""
 _LISTS = {
     "tools/list": "tools",
     "resources/list": "resources",
@@ -173,15 +175,21 @@ class Relay:
             given=arguments,
             peer=request.peer,
             era=request.era,
-            name=name if request.server is not None or not server or action == "read" else f"{server}{SEPARATOR}{name}",
+            name=_shown(request.server, server, name, action),
             method=request.method,
             action=action,
             run=_short(meta, "toolgate/run"),
-            key=_short(meta, "toolgate/key") or _short(meta, "claudecode/toolUseId"),
+            key=_key(meta),
             meta=meta,
             answers={key: request.params[key] for key in ("inputResponses", "requestState") if key in request.params},
             definition=self.catalog.tool(server, name) if action == "call" else None,
         )
+
+
+def _shown(face: str | None, server: str, name: str, action: Action) -> str:
+    """What the caller calls it."""
+    plain = action == "read" or not server or (face is not None and server != OWN)
+    return name if plain else f"{server}{SEPARATOR}{name}"
 
 
 _HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {
@@ -214,6 +222,19 @@ def _mapping(params: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise RpcError(INVALID_PARAMS, f"Invalid params: {key!r} must be an object.")
     return value
+
+
+def _key(meta: Mapping[str, Any]) -> str | None:
+    """The idempotency key: the agent's own, else the one that Claude Code sends."""
+    for name in ("toolgate/key", "claudecode/toolUseId"):
+        key = _short(meta, name)
+        if key is not None and key.startswith(_OUR_KEYS):
+            raise RpcError(
+                INVALID_PARAMS, f"Invalid params: _meta[{name!r}] cannot begin with {' or '.join(_OUR_KEYS)}."
+            )
+        if key is not None:
+            return key
+    return None
 
 
 def _short(meta: Mapping[str, Any], key: str) -> str | None:

@@ -22,13 +22,13 @@ objects    the objects that rules tell apart
 matrix     agents against tools
 diffdifferences  every decision that changes between two policies (samples, pattern: arguments that show it)
 export     for Casbin's own tools
-lint       what goes wrong in practice (contradiction, idle: how it is found)
+lint       what goes wrong in practice (contradiction, idle: how it is found; gated: with gates and budgets)
 """
 
 from gateway.policy.grant import Decision
-from gateway.policy.loader import load
+from gateway.policy.loader import agents_in, load
 from gateway.policy.names import check_names
 from gateway.policy.policy import Policy
 from gateway.policy.rules import Action, Rule
 
-__all__ = ["Action", "Decision", "Policy", "Rule", "check_names", "load"]
+__all__ = ["Action", "Decision", "Policy", "Rule", "agents_in", "check_names", "load"]

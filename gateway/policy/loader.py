@@ -50,6 +50,11 @@ def load(folder: Path, servers: Collection[str]) -> Policy:
     return Policy(MappingProxyType(grants), _digest(agents, roles), tuple(sorted(report.warnings)))
 
 
+def agents_in(folder: Path) -> frozenset[str]:
+    """Names of the agents that have a file in `folder`, whether it loads or not."""
+    return frozenset(path.stem for path in [*folder.glob(_TOML), *folder.glob(_CSV)] if path.name != TESTS)
+
+
 def _model(folder: Path, report: Report) -> str:
     path = folder / "model.conf"
     text = read_text(path, folder, report)

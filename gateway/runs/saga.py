@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, exists, select
 
-from gateway.audit import Audit
-from gateway.call import Call, Result
+from gateway.audit import Audit, short_name
+from gateway.call import OWN, Call, Facts, Result
+from gateway.errors import RunClosed, RunExhausted
+from gateway.runs.leases import Leases, lease_of
+from gateway.runs.plan import Plan, plan
+from gateway.runs.rows import Run, RunState, Step, counted, locked, move
 from gateway.sealed import Vault
 from gateway.store import Store
-
-RunState = Literal["active", "finished", "rolling_back", "rolled_back"]
+from gateway.tables import runs, steps, tickets
 
 
 class Runs:
@@ -21,21 +24,75 @@ class Runs:
 
     def __init__(self, store: Store, audit: Audit, vault: Vault, clock: Callable[[], float] = time.time) -> None:
         self.store = store
+        self.leases = Leases()
+        self._vault = vault
+        self._clock = clock
+
+    # -- calls of a run
 
     def enter(self, connection: Connection, call: Call) -> None:
         """A call of a run is about to be sent: open the run or renew its lease, and count the call.
 
         Raises RunClosed when it is over, RunExhausted when `call.permit.ceilings` are reached.
         """
-        raise NotImplementedError
+        if call.run is None or call.undoes is not None or call.server == OWN:
+            return
+        facts = call.definition.facts if call.definition is not None else Facts(read_only=True)
+        lease, now = lease_of(call), self._clock()
+        row = locked(connection, call.principal.agent, call.run)
+        if row is None:
+            if facts.compensate is None and lease is None and not _bounded(call):
+                return
+            self._open(connection, call.principal.agent, call.run, lease, calls=1)
+        else:
+            if row.state != "active":
+                if facts.read_only:
+                    return
+                raise _closed(call, row.state)
+            _check_ceilings(call, row, now)
+            values: dict[str, Any] = {"calls": row.calls + 1, "touched": now}
+            self._update(connection, row, values if lease is None else values | {"lease": lease or None})
+        if facts.compensate is not None:
+            of = {"agent": call.principal.agent, "run": call.run, "server": call.server, "tool": short_name(call.tool)}
+            sealed = self._sealed(call.id, plan(call, facts.compensate))
+            state = {"state": "sent", "attempts": 0, "due": now}
+            connection.execute(
+                steps.insert().values(call=call.id, undo=facts.compensate.tool, sealed=sealed, **of, **state)
+            )
 
     def leave(self, connection: Connection, call: Call, result: Result) -> None:
         """A call of a run succeeded: register what undoes it, where its tool declares that."""
-        raise NotImplementedError
+        if call.undoes is not None:
+            connection.execute(steps.update().where(steps.c.call == call.undoes).values(state="undone"))
+        elif call.run is not None and call.definition is not None and call.definition.facts.compensate is not None:
+            self._complete(connection, call.id, result)
 
     def spare(self, connection: Connection, call: Call) -> None:
         """A call that had entered was not made after all: it does not count."""
-        raise NotImplementedError
+        if call.run is None or call.undoes is not None or call.server == OWN:
+            return
+        connection.execute(steps.delete().where(steps.c.call == call.id))
+        row = locked(connection, call.principal.agent, call.run)
+        if row is not None and row.state == "active" and row.calls > 0:
+            self._update(connection, row, {"calls": row.calls - 1})
+
+    def settle(self, connection: Connection, call: str, happened: bool) -> None:
+        """A person found out what became of a call of unknown outcome: it can be undone now, or need not be."""
+        if happened:
+            self._complete(connection, call, {})
+        else:
+            connection.execute(steps.delete().where(steps.c.call == call, steps.c.state == "sent"))
+
+    def _complete(self, connection: Connection, call: str, result: Result) -> None:
+        """A step that was sent is done. One whose run is undone already has the undoing begin again."""
+        step = connection.execute(select(steps).where(steps.c.call == call).with_for_update()).one_or_none()
+        if step is None or step.state != "sent":  # the run was finished meanwhile
+            return
+        sealed = self._sealed(call, self.plan(call, step.sealed).filled(result))
+        connection.execute(steps.update().where(steps.c.call == call).values(state="done", sealed=sealed))
+        self.reopen(connection, step.agent, step.run, "settled")
+
+    # -- states of a run
 
     def mark(
         self, connection: Connection, agent: str, run: str, state: str, *, lease: float | None = None, why: str = ""
@@ -44,4 +101,108 @@ class Runs:
 
         False when the run is over already. `why` says who: agent, operator, lease.
         """
-        raise NotImplementedError
+        row = locked(connection, agent, run)
+        if row is not None and row.state != "active":
+            return False
+        now = self._clock()
+        if row is None:
+            self._open(connection, agent, run, lease, calls=0)
+        if state == "active":
+            if row is not None:
+                values: dict[str, Any] = {"touched": now}
+                self._update(connection, row, values if lease is None else values | {"lease": lease or None})
+            return True
+        if state == "finished":
+            connection.execute(steps.delete().where(steps.c.agent == agent, steps.c.run == run))
+        move(connection, now, agent, run, "finished" if state == "finished" else "rolling_back", why)
+        return True
+
+    def lapse(self, connection: Connection, agent: str, run: str, *, spared: bool) -> bool:
+        """The lease of a run ran out: it has failed, unless `spared`. True when a pending ticket holds it."""
+        of = select(tickets.c.id).where(
+            tickets.c.state == "pending", tickets.c.agent == agent, tickets.c.run == run, tickets.c.kind != "undo"
+        )
+        if connection.execute(of.limit(1)).first() is not None:
+            return True
+        row = locked(connection, agent, run)
+        if not spared and row is not None and row.state == "active" and row.lease is not None:
+            move(connection, self._clock(), agent, run, "rolling_back", "lease")
+        return False
+
+    def reopen(self, connection: Connection, agent: str, run: str, why: str) -> None:
+        """A step of the run is to be undone after all: a run that counts as undone is not, yet."""
+        row = locked(connection, agent, run)
+        if row is not None and row.state == "rolled_back":
+            move(connection, self._clock(), agent, run, "rolling_back", why)
+
+    def sweep(self, connection: Connection, before: float) -> None:
+        """Forget runs that nothing happened to since `before`, and their steps, but for those that wait for people."""
+        waiting = exists().where(
+            steps.c.agent == runs.c.agent, steps.c.run == runs.c.run, steps.c.state.in_(["sent", "stuck"])
+        )
+        old = select(runs.c.agent, runs.c.run).where(runs.c.touched < before, runs.c.state != "rolling_back", ~waiting)
+        old = old.where((runs.c.state != "active") | runs.c.lease.is_(None))
+        for agent, run in connection.execute(old.limit(1000)).all():
+            connection.execute(steps.delete().where(steps.c.agent == agent, steps.c.run == run))
+            connection.execute(runs.delete().where(runs.c.agent == agent, runs.c.run == run))
+
+    def _open(self, connection: Connection, agent: str, run: str, lease: float | None, *, calls: int) -> None:
+        now = self._clock()
+        times = {"opened": now, "touched": now, "lease": lease or None}
+        connection.execute(runs.insert().values(agent=agent, run=run, state="active", calls=calls, **times))
+
+    def _update(self, connection: Connection, row: Row[Any], values: dict[str, Any]) -> None:
+        connection.execute(runs.update().where(runs.c.agent == row.agent, runs.c.run == row.run).values(**values))
+
+    # -- reading
+
+    def find(self, *, state: RunState | None = None, agent: str | None = None, run: str | None = None) -> list[Run]:
+        """Runs, those that something happened to last first."""
+        of = select(runs).order_by(runs.c.touched.desc())
+        for column, value in ((runs.c.state, state), (runs.c.agent, agent), (runs.c.run, run)):
+            of = of if value is None else of.where(column == value)
+        with self.store.engine.connect() as connection:
+            rows, stand = connection.execute(of).all(), counted(connection, agent, run)
+        return [Run(**row._mapping, steps=stand.get((row.agent, row.run), {})) for row in rows]
+
+    def steps(self, agent: str, run: str) -> list[Step]:
+        """What was done in a run and can, or could, be undone: the latest first."""
+        of = select(steps).where(steps.c.agent == agent, steps.c.run == run).order_by(steps.c.seq.desc())
+        return [Step.of_row(row) for row in self.store.read(of)]
+
+    def plan(self, call: str, sealed: str) -> Plan:
+        """Raises Unsealable."""
+        return Plan.of_json(self._vault.open(sealed, _place(call)))
+
+    def _sealed(self, call: str, plan: Plan) -> str:
+        return self._vault.seal(plan.json(), _place(call))
+
+
+def _place(call: str) -> str:
+    return f"steps/{call}"
+
+
+def _bounded(call: Call) -> bool:
+    ceilings = None if call.permit is None else call.permit.ceilings
+    return ceilings is not None and (ceilings.calls is not None or ceilings.seconds is not None)
+
+
+def _check_ceilings(call: Call, row: Row[Any], now: float) -> None:
+    assert call.permit is not None
+    ceilings, used = call.permit.ceilings, None
+    if ceilings.calls is not None and row.calls >= ceilings.calls:
+        used = f"its calls: it has made {row.calls} of {ceilings.calls}"
+    elif ceilings.seconds is not None and now - row.opened >= ceilings.seconds:
+        used = f"its time: it began {now - row.opened:.0f} seconds ago and may last {ceilings.seconds:.0f}"
+    if used is not None:
+        raise RunExhausted(
+            f"Run {row.run!r} has used up {used}. Nothing was run; end with what you have, and report what is left."
+        )
+
+
+def _closed(call: Call, state: str) -> RunClosed:
+    why = {"finished": "is finished", "rolling_back": "has failed and is being undone", "rolled_back": "was undone"}
+    return RunClosed(
+        f"Run {call.run!r} {why[state]}, so nothing more can be done in it. Nothing was run; report how it stands, or "
+        "begin a new run for new work."
+    )

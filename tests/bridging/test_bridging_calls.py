@@ -62,7 +62,7 @@ async def test_tools_are_listed_in_pages_with_every_field(bench: Bench, era: Era
 
 
 async def test_a_result_arrives_as_it_was_sent(bench: Bench, era: Era, upstream: str, tag: str) -> None:
-    meta = {"toolgate/run": "r-1", "toolgate/key": "r-1/t-1", "vendor.example/mine": {"a": None}}
+    meta = {"toolgate/run": "r-1", "toolgate/key": f"r-1/{tag}", "vendor.example/mine": {"a": None}}
     async with connected(bench.url(upstream), bench.headers("ada"), era) as (client, _):
         assert bare(await call(client, "rich", {"tag": tag}, **meta)) == RICH
         assert bare(await call(client, "fail")) == FAILED

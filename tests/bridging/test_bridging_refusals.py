@@ -145,7 +145,11 @@ async def test_an_upstream_that_fails_is_left_alone_and_comes_back_by_itself(ben
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("toolgate/run", 7), ("toolgate/run", ""), ("toolgate/key", "x" * 256), ("toolgate/key", {})]
+    ("key", "value"),
+    [
+        *(("toolgate/run", 7), ("toolgate/run", ""), ("toolgate/key", "x" * 256), ("toolgate/key", {})),
+        *(("toolgate/key", "ticket/T1"), ("claudecode/toolUseId", "undo/c1")),
+    ],
 )
 async def test_malformed_keys_of_a_client_are_named(bench: Bench, era: Era, key: str, value: Any, tag: str) -> None:
     async with connected(bench.url("modern"), bench.headers("ada"), era) as (client, _):

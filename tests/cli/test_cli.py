@@ -165,11 +165,3 @@ def test_nothing_of_the_command_line_leaves_a_lock(desk: Desk) -> None:
     with sqlite3.connect(desk.folder / "var" / "toolgate.db", timeout=0) as connection:
         connection.execute("UPDATE tokens SET expires = 1")
     connection.close()
-
-
-@pytest.mark.parametrize("verb", ["check", "serve"])
-def test_a_policy_with_what_is_not_enforced_yet_is_refused(desk: Desk, verb: str) -> None:
-    desk.write("policies/payment.toml", PAYMENT + 'limit = ["10/minute"]\n')
-    ran = desk.run(verb)
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert "allow[1].limit: is not enforced by this release" in ran.stderr

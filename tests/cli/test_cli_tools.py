@@ -13,9 +13,9 @@ def test_tools_lists_what_is_offered_and_what_is_declared_about_it(desk: Desk) -
     ran = desk.run("tools", "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert json.loads(ran.stdout) == [
-        {"server": "shop", "tool": "charge_card", "idempotent": False, "timeout": 20.0},
-        {"server": "shop", "tool": "check_fraud_score", "idempotent": True, "timeout": 5.0},
-        {"server": "shop", "tool": "refund_card", "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "charge_card", "read_only": False, "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "check_fraud_score", "read_only": False, "idempotent": True, "timeout": 5.0},
+        {"server": "shop", "tool": "refund_card", "read_only": False, "idempotent": False, "timeout": 20.0},
     ]
 
 

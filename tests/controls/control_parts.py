@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.approvals import Approvals
+from gateway.audit import Audit
 from gateway.call import Call, Facts, Permit, Principal, Result, Silent, Tool
+from gateway.config import ApprovalSettings
+from gateway.controls.intent import Intent
+from gateway.ledger import Ledger
+from gateway.metrics import Metrics
+from gateway.runs import Runs
+from gateway.sealed import Vault
 
 OK: Result = {"content": []}
 
@@ -38,6 +46,17 @@ def call(agent: str = "ada", server: str = "shop", *, idempotent: bool = False, 
         "permit": Permit("rule", "digest"),
     }
     return Call(**{**given, **fields})
+
+
+def ledger(audit: Audit, owner: str = "me", keep: float = 60.0) -> Ledger:
+    """The ledger of the store that these events go to."""
+    store, vault, clock = audit.store, Vault(b"v" * 32), audit.clock
+    approvals = Approvals(store, audit, vault, ApprovalSettings(), clock)
+    return Ledger(store, audit, vault, approvals, Runs(store, audit, vault, clock), owner, keep, clock)
+
+
+def recording(audit: Audit) -> Intent:
+    return Intent(ledger(audit), Metrics())
 
 
 @dataclass

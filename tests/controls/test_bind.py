@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_parts import Below, call, sample
+from control_parts import Below, call, recording, sample
 from sqlalchemy import select
 
 from gateway.audit import Audit
@@ -16,7 +16,6 @@ from gateway.call import Permit, Principal
 from gateway.controls.audit import RecordRefusals
 from gateway.controls.authorize import Authorize
 from gateway.controls.bind import Bind
-from gateway.controls.intent import Intent
 from gateway.errors import Denied, NoClaim, NotFound
 from gateway.metrics import Metrics
 from gateway.order import chain
@@ -112,7 +111,7 @@ async def test_a_claim_may_be_false_or_zero_and_still_is_one() -> None:
 async def test_the_event_of_a_bound_call_has_all_arguments_and_says_which_were_filled_in(
     policy: Policy, audit: Audit
 ) -> None:
-    run = chain([Authorize(lambda: policy, Metrics()), Bind(), Intent(audit)], below := Below())
+    run = chain([Authorize(lambda: policy, Metrics(), lambda agent: False), Bind(), recording(audit)], below := Below())
     await run(call(principal=Principal("ada", "t1", {"customer": "C7"}), arguments={"amount": 1}, permit=None))
     (intent,) = told(audit, "intent")
     assert intent["arguments"] == below.calls[0].arguments == {"amount": 1, "customer": "C7", "region": ["eu"]}
@@ -121,7 +120,7 @@ async def test_the_event_of_a_bound_call_has_all_arguments_and_says_which_were_f
 
 
 async def test_a_call_without_bound_arguments_says_nothing_of_them(audit: Audit) -> None:
-    await Intent(audit)(call(), Below())
+    await recording(audit)(call(), Below())
     (intent,) = told(audit, "intent")
     assert not {"bound", "shadow"} & intent.keys()
 
@@ -130,7 +129,7 @@ async def test_a_rule_in_shadow_that_would_refuse_is_recorded_and_counted_and_th
     policy: Policy, audit: Audit
 ) -> None:
     metrics, below = Metrics(), Below()
-    run = chain([Authorize(lambda: policy, metrics), Bind(), Intent(audit)], below)
+    run = chain([Authorize(lambda: policy, metrics, lambda agent: False), Bind(), recording(audit)], below)
     for amount in (1, 4, 5):
         await run(call(principal=Principal("ada", "t", {"customer": "C"}), arguments={"amount": amount}, permit=None))
     assert len(below.calls) == 3
@@ -143,7 +142,7 @@ async def test_a_rule_in_shadow_that_would_allow_is_recorded_and_counted_and_the
     policy: Policy, audit: Audit
 ) -> None:
     metrics, below = Metrics(), Below()
-    run = chain([RecordRefusals(audit), Authorize(lambda: policy, metrics)], below)
+    run = chain([RecordRefusals(audit), Authorize(lambda: policy, metrics, lambda agent: False)], below)
     with pytest.raises(Denied):
         await run(call(arguments={"amount": 3.5, "customer": "C"}, permit=None))
     with pytest.raises(NotFound):

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_parts import OK, Below, Clock, begun, call, for_ever, sample
+from control_parts import OK, Below, Clock, begun, call, for_ever, recording, sample
 from raw_client import eventually
 from sqlalchemy import select
 
-from gateway.audit import Audit
+from gateway.audit import Audit, unfinished
 from gateway.call import Call, Result
 from gateway.controls.audit import RecordRefusals
-from gateway.controls.intent import Intent
 from gateway.controls.measure import Measure
 from gateway.controls.retry import Retry
 from gateway.errors import Busy, Denied, Interrupted, Unreachable, Unrecorded
@@ -59,7 +58,7 @@ async def test_every_way_a_call_ends_has_its_outcome(
     audit: Audit, ending: Result | Exception, outcome: str, reason: str | None
 ) -> None:
     below = Below([ending])
-    ended = await asyncio.gather(Intent(audit)(call(), below), return_exceptions=True)
+    ended = await asyncio.gather(recording(audit)(call(), below), return_exceptions=True)
     assert ended == [ending]
     (first, _, _), (second, why, data) = told(audit)
     assert (first, second, why, data["outcome"]) == ("intent", "outcome", reason, outcome)
@@ -67,7 +66,7 @@ async def test_every_way_a_call_ends_has_its_outcome(
 
 async def test_a_call_whose_client_leaves_while_it_runs_is_unknown(audit: Audit) -> None:
     below = Below([for_ever])
-    running = asyncio.create_task(Intent(audit)(call(), below))
+    running = asyncio.create_task(recording(audit)(call(), below))
     await eventually(lambda: below.calls, 5)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -78,7 +77,7 @@ async def test_a_call_whose_client_leaves_while_it_runs_is_unknown(audit: Audit)
 
 async def test_a_call_whose_client_leaves_before_its_intent_is_durable_certainly_did_not_run(audit: Audit) -> None:
     below = Below()
-    running = asyncio.create_task(Intent(audit)(call(), below))
+    running = asyncio.create_task(recording(audit)(call(), below))
     await asyncio.sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -92,7 +91,7 @@ async def test_without_a_durable_intent_nothing_below_runs(audit: Audit) -> None
     below = Below()
     audit.store.stop()
     with pytest.raises(Unrecorded):
-        await Intent(audit)(call(), below)
+        await recording(audit)(call(), below)
     assert not below.calls and told(audit) == []
 
 
@@ -100,7 +99,7 @@ async def test_a_refusal_is_written_once_where_it_belongs(audit: Audit) -> None:
     recorded = RecordRefusals(audit)
 
     async def refused_below_intent(made: Call) -> Result:
-        return await Intent(audit)(made, Below([Busy("x")]))
+        return await recording(audit)(made, Below([Busy("x")]))
 
     with pytest.raises(Busy):
         await recorded(call(), refused_below_intent)
@@ -128,7 +127,7 @@ async def test_secrets_are_kept_as_a_digest_and_arguments_of_unknown_tools_not_a
 
 async def test_an_attempt_that_may_have_had_an_effect_leaves_the_call_unknown_whatever_came_after(audit: Audit) -> None:
     below = Below([Interrupted("x"), Busy("x")])
-    run = chain([Intent(audit), Retry(2, 0.05, 2.0, 0.1, Metrics(), lambda: 0.0)], below)
+    run = chain([recording(audit), Retry(2, 0.05, 2.0, 0.1, Metrics(), lambda: 0.0)], below)
     with pytest.raises(Interrupted):
         await run(call(idempotent=True))
     assert [(kind, reason, data.get("outcome")) for kind, reason, data in told(audit)][1:] == [
@@ -151,15 +150,15 @@ async def test_a_result_that_is_nested_too_deep_to_be_written_still_has_its_outc
     deep: list[Any] = []
     for _ in range(300):
         deep = [deep]
-    assert await Intent(audit)(call(), Below([{"structuredContent": deep}])) == {"structuredContent": deep}
+    assert await recording(audit)(call(), Below([{"structuredContent": deep}])) == {"structuredContent": deep}
     assert [(kind, data.get("outcome")) for kind, _, data in told(audit)] == [("intent", None), ("outcome", "ok")]
 
 
 async def test_unfinished_calls_are_those_with_an_intent_and_no_outcome(audit: Audit) -> None:
     await audit.intent(call(id="lost"))
-    await Intent(audit)(call(id="whole"), Below())
+    await recording(audit)(call(id="whole"), Below())
     await audit.refusal(call(id="refused"), Denied("no"))
-    assert audit.unfinished() == ["lost"]
+    assert [row.call for row in audit.store.run(unfinished)] == ["lost"]
 
 
 async def test_calls_are_counted_and_timed_by_what_became_of_them() -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.bearer import checksum
 from gateway.call import Principal
 from gateway.errors import Unauthenticated
 from gateway.identity import Tokens
@@ -45,10 +46,8 @@ def refusal(tokens: Tokens, token: str, now: float = NOW) -> str:
     return str(caught.value)
 
 
-def with_checksum(tokens: Tokens, head: str) -> str:
-    from gateway.identity import _checksum
-
-    return f"{head}_{_checksum(head)}"
+def with_checksum(head: str) -> str:
+    return f"{head}_{checksum(head)}"
 
 
 def test_a_new_token_stands_for_its_agent(tokens: Tokens) -> None:
@@ -86,8 +85,8 @@ def test_every_refusal_reads_the_same(tokens: Tokens) -> None:
     revoked, other = tokens.create("payment", expires=None, now=NOW)
     foreign, _ = tokens.create("gone", expires=None, now=NOW)
     assert tokens.revoke(other.id)
-    unknown = with_checksum(tokens, f"tg_{'0' * 10}_{'0' * 43}")
-    stolen_id = with_checksum(tokens, f"tg_{row.id}_{'0' * 43}")
+    unknown = with_checksum(f"tg_{'0' * 10}_{'0' * 43}")
+    stolen_id = with_checksum(f"tg_{row.id}_{'0' * 43}")
     texts = {
         refusal(tokens, ""),
         refusal(tokens, "tg_"),
@@ -199,7 +198,7 @@ def test_a_token_made_by_another_process_is_known_at_its_first_use(tokens: Token
 
 def test_a_token_made_by_another_process_is_found_at_once(tokens: Tokens, store: Store) -> None:
     for _ in range(3):
-        assert refusal(tokens, with_checksum(tokens, f"tg_{'0' * 10}_{'0' * 43}"), NOW)
+        assert refusal(tokens, with_checksum(f"tg_{'0' * 10}_{'0' * 43}"), NOW)
         token = in_another_process(store, f"print(tokens.create('support', expires=None, now={NOW})[0])")
         assert tokens.verify(token, NOW).agent == "support"
 

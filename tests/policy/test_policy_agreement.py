@@ -54,7 +54,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.lists = Lists(self.catalog, lambda: self.policy, 100)
-        self.run = chain([Authorize(lambda: self.policy, Metrics()), Bind(), Validate()], _below)
+        self.run = chain([Authorize(lambda: self.policy, Metrics(), lambda agent: False), Bind(), Validate()], _below)
 
     def rules(self, agent: str, server: str, tool: str) -> list[Rule]:
         return [r for r in self.policy.rules(agent) if r.matches(server, tool, "call") and not r.shadow]

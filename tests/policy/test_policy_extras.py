@@ -1,4 +1,4 @@
-"""`bind`, `shadow`, `gate`, `limit` and `budget` are read strictly, and told when nothing enforces them yet."""
+"""`bind`, `shadow`, `gate`, `limit` and `budget` are read strictly."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_files import MODEL, SERVERS
+from policy_files import SERVERS
 
-from gateway.app import Gateway
-from gateway.config import load as load_config
 from gateway.errors import ConfigError, Problem
 from gateway.policy import Policy, load
 
@@ -155,35 +153,10 @@ GATES: list[dict[str, Any]] = [
         {"budget": [{"sum": "amount", "max": 5, "per": "day", "currency": "USD"}]},
     ],
 )
-def test_what_is_not_enforced_yet_loads_and_is_told(build: Build, extra: dict[str, Any]) -> None:
+def test_what_is_written_right_loads(build: Build, extra: dict[str, Any]) -> None:
     policy = build(("allow", {"tool": "records/get"}), ("allow", {"tool": "payment/charge", **extra}))
-    (problem,) = policy.unenforced
-    assert problem.key == f"allow[1].{next(iter(extra))}"
-    assert problem.file.endswith("a.toml:7")
-    assert "not enforced by this release" in problem.message
     (said,) = [getattr(rule, next(iter(extra))) for rule in policy.rules("a") if rule.name == "charge"]
     assert said == (tuple(value) if isinstance(value := next(iter(extra.values())), list) else value)
-
-
-def test_a_rule_of_a_role_that_is_not_enforced_is_told_too(build: Build) -> None:
-    policy = build(roles={"r": [("allow", {"tool": "records/get", "limit": ["1/day"]})]})
-    assert [problem.key for problem in policy.unenforced] == ["allow[0].limit"]
-
-
-def test_a_plain_policy_has_nothing_that_is_not_enforced(build: Build) -> None:
-    bound = {"tool": "payment/charge", "bind": {"x": {"const": 5}}, "where": {"amount": {"maximum": 5}}}
-    assert build(("allow", bound), ("deny", {"tool": "payment/x", "shadow": True})).unenforced == ()
-
-
-@pytest.mark.parametrize("key", ["gate", "limit", "budget"])
-def test_no_gateway_runs_with_what_it_does_not_enforce(tmp_path: Path, key: str) -> None:
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "model.conf").write_text(MODEL)
-    (tmp_path / "policies" / "a.toml").write_text(f'{HEAD}[[allow]]\ntool = "shop/x"\n{EXTRAS[key]}\n')
-    (tmp_path / "gateway.toml").write_text('[servers.shop]\nurl = "http://127.0.0.1:1/mcp"\n')
-    with pytest.raises(ConfigError) as caught:
-        Gateway(load_config(tmp_path / "gateway.toml", {}))
-    assert [problem.key for problem in caught.value.problems] == [f"allow[0].{key}"]
 
 
 def test_every_extra_changes_the_digest(build: Build) -> None:

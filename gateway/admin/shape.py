@@ -1,0 +1,138 @@
+"""A ticket as people see it: declared secrets masked, the agent's arguments beside those that a reviewer put there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from gateway.approvals import Ticket
+
+Change = Literal["", "changed", "added", "removed"]
+EDITABLE = frozenset({"approval", "confidence", "escalation"})
+"""Kinds of ticket that stand for a call, so that there is something to edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of what will run. `before` is the agent's value where a reviewer's edit `changed` it."""
+
+    name: str
+    value: Any
+    filled: bool = False
+    secret: bool = False
+    change: Change = ""
+    before: Any = None
+
+
+def arguments(ticket: Ticket) -> list[Argument]:
+    """What will run, in the agent's order, then what the gateway filled in and what an edit added."""
+    return list(_arguments(ticket))
+
+
+def _arguments(ticket: Ticket) -> Iterator[Argument]:
+    before = dict(ticket.shown)
+    after = current(ticket)
+    for name, value in before.items():
+        filled, secret = name in ticket.bound, name in ticket.secrets
+        if name not in after:
+            yield Argument(name, None, filled, secret, "removed", value)
+        elif same(after[name], value):
+            yield Argument(name, value, filled, secret)
+        else:
+            yield Argument(name, after[name], filled, secret, "changed", value)
+    for name in after.keys() - before.keys():
+        yield Argument(name, after[name], secret=name in ticket.secrets, change="added")
+
+
+def current(ticket: Ticket) -> dict[str, Any]:
+    """The arguments as they stand now, after an edit if there was one, as people may see them."""
+    shown = dict(ticket.shown)
+    if ticket.edited is None:
+        return shown
+    edited = {
+        # What the edit left alone, a secret always, is shown as it was.
+        name: shown[name] if name in shown and name in ticket.given and same(value, ticket.given[name]) else value
+        for name, value in ticket.edited.items()
+    }
+    return {**{name: shown[name] for name in ticket.bound if name in shown}, **edited}
+
+
+def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:
+    """A ticket as the API tells it. Times are ISO 8601 in UTC, `left` is in seconds."""
+    listed = arguments(ticket)
+    asks = ticket.asks()
+    return {
+        "id": ticket.id,
+        "kind": ticket.kind,
+        "state": ticket.state,
+        "why": ticket.why,
+        "agent": ticket.agent,
+        "server": ticket.server,
+        "tool": ticket.tool,
+        "call": ticket.call,
+        "run": ticket.run,
+        "rule": ticket.rule,
+        "words": ticket.words,
+        "reason": ticket.reason,
+        "confidence": ticket.confidence,
+        "arguments": current(ticket),
+        "filled_in": [each.name for each in listed if each.filled],
+        "secret": [each.name for each in listed if each.secret],
+        "before": dict(ticket.shown) if ticket.edited is not None else None,
+        "changed": [each.name for each in listed if each.change],
+        "fingerprint": content(ticket),
+        "approvers": ticket.approvers,
+        "asks": None if asks is None else sorted(asks),
+        "tier": ticket.tier if ticket.tiers else None,
+        "tiers": [{"reviewers": list(tier.reviewers), "after": tier.after} for tier in ticket.tiers],
+        "escalates": iso(ticket.escalates),
+        "decisions": [
+            {"reviewer": each.reviewer, "verdict": each.verdict, "words": each.words, "at": iso(each.at)}
+            | {"edited": each.edited}
+            for each in ticket.decisions
+        ],
+        "opened": iso(ticket.opened),
+        "expires": iso(ticket.expires),
+        "decided": iso(ticket.decided),
+        "left": round(max(0.0, ticket.expires - now), 1) if ticket.state in ("pending", "approved") else None,
+    }
+
+
+def content(ticket: Ticket) -> str:
+    """What an approval of this ticket would be of: another value after each edit."""
+    return ticket.approved or ticket.fingerprint
+
+
+def approved_by(ticket: Ticket) -> list[str]:
+    """Who approved what stands now: an edit begins anew."""
+    names: list[str] = []
+    for decision in ticket.decisions:
+        if decision.edited:
+            names.clear()
+        if decision.verdict == "approve":
+            names.append(decision.reviewer)
+    return names
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 is not true, and not 1.0."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def may_decide(ticket: Ticket, reviewer: str) -> str | None:
+    """Why this reviewer cannot decide now, in a sentence; None when it can."""
+    asks = ticket.asks()
+    if ticket.state != "pending":
+        return "It is decided."
+    if reviewer == ticket.agent:
+        return "You have the name of the agent that asks, so somebody else has to decide."
+    if asks is not None and reviewer not in asks:
+        return f"Only {', '.join(sorted(asks))} may decide now."
+    return None

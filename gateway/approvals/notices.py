@@ -1,0 +1,96 @@
+"""The outbox: what people outside are to be told, written with what it tells of, kept until it is delivered."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, select, update
+
+from gateway.approvals.ticket import Ticket
+from gateway.tables import notices
+
+_MOST_ARGUMENTS = 65_536
+"""Bytes of arguments in a notice; larger ones are looked at in the console."""
+_OUTSTANDING = 1_000
+"""Notices that are looked at in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to be told: `opened`, `escalated`, `expiring` or `decided`. `due` is when it is to be tried next."""
+
+    id: str
+    ticket: str
+    kind: str
+    at: float
+    attempts: int
+    due: float
+
+
+def add_notice(connection: Connection, ticket: str, revision: int, kind: str, now: float) -> None:
+    """Its id grows with the ticket's revision, so that ids tell the order."""
+    identity = f"msg_{revision:012d}_{os.urandom(6).hex()}"
+    row = {"id": identity, "ticket": ticket, "kind": kind, "at": now, "attempts": 0, "due": now}
+    connection.execute(insert(notices).values(row))
+
+
+def outstanding(connection: Connection) -> list[Notice]:
+    """The next notice of each ticket that has any, oldest first: those of one ticket are delivered in order."""
+    rows = connection.execute(
+        select(notices).where(notices.c.due.is_not(None)).order_by(notices.c.id).limit(_OUTSTANDING)
+    )
+    first: dict[str, Notice] = {}
+    for row in rows:
+        first.setdefault(row.ticket, Notice(**row._mapping))
+    return list(first.values())
+
+
+def settle(connection: Connection, notice: Notice, due: float | None) -> None:
+    """It was tried once more; None: it is delivered, or given up."""
+    connection.execute(
+        update(notices).where(notices.c.id == notice.id).values(attempts=notices.c.attempts + 1, due=due)
+    )
+
+
+def body(notice: Notice, ticket: Ticket, console: str | None) -> bytes:
+    """What is sent: the ticket as it is now, as people may see it."""
+    shown = ticket.shown if ticket.revised is None else ticket.revised
+    told: dict[str, Any] = {
+        "ticket": ticket.id,
+        "kind": ticket.kind,
+        "state": ticket.state,
+        "agent": ticket.agent,
+        "server": ticket.server,
+        "tool": ticket.tool,
+        "arguments": _short(shown),
+        "run": ticket.run,
+        "rule": ticket.rule,
+        "words": ticket.words,
+        "agent_says": ticket.reason,
+        "confidence": ticket.confidence,
+        "approvers": ticket.approvers,
+        "reviewers": sorted(ticket.asks() or ()) or None,
+        "decisions": [
+            {"reviewer": each.reviewer, "verdict": each.verdict, "words": each.words, "edited": each.edited}
+            for each in ticket.decisions
+        ],
+        "opened": _iso(ticket.opened),
+        "expires": _iso(ticket.expires),
+    }
+    if console is not None:
+        told["link"] = f"{console.rstrip('/')}/tickets/{ticket.id}"
+    return orjson.dumps({"type": f"ticket.{notice.kind}", "timestamp": _iso(notice.at), "data": told})
+
+
+def _short(arguments: Mapping[str, Any]) -> Any:
+    size = len(orjson.dumps(dict(arguments)))
+    return dict(arguments) if size <= _MOST_ARGUMENTS else {"bytes": size}
+
+
+def _iso(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="milliseconds")

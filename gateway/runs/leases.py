@@ -1,0 +1,110 @@
+"""What one process knows of runs without the store: calls under way in them, and when their leases run out.
+
+A lease is counted by a clock that nobody sets, so that a jump of the wall clock undoes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.call import OWN, Call
+from gateway.errors import InvalidArguments
+
+META = "toolgate/lease"
+LONGEST = 2_592_000.0
+"""Thirty days: a run that may rest longer needs no lease."""
+
+GRACE = 1.0
+"""Seconds beyond a lease: a decision that another process made, and that renews it, is heard of within them."""
+
+RunKey = tuple[str, str]
+"""Agent and run: a run's name is the agent's own."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """`seconds` of silence are allowed; `ends` is when they are over. `held`: something kept it from running out."""
+
+    seconds: float
+    ends: float
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """Belongs to the event loop. What it knows may be too much: the store decides whether a run is undone."""
+
+    clock: Callable[[], float] = time.monotonic
+    leases: dict[RunKey, Lease] = field(default_factory=dict)
+    calls: Counter[RunKey] = field(default_factory=Counter)
+    changing: Counter[RunKey] = field(default_factory=Counter)
+    """Calls under way; of them, those that may change something."""
+
+    @contextmanager
+    def during(self, call: Call) -> Iterator[None]:
+        """A call is under way. Raises InvalidArguments when it asks for a lease that is none."""
+        lease = lease_of(call)
+        if call.run is None or call.undoes is not None:
+            yield
+            return
+        key = (call.principal.agent, call.run)
+        if lease is not None:
+            self.grant(key, lease)
+        counted = [] if call.server == OWN else [self.calls, *([] if call.reads else [self.changing])]
+        for counter in counted:
+            counter[key] += 1
+        try:
+            yield
+        finally:
+            for counter in counted:
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
+            self.renew(key)
+
+    def grant(self, key: RunKey, seconds: float) -> None:
+        """The run is undone after so many seconds of silence; 0: never."""
+        if seconds > 0:
+            self.leases[key] = Lease(seconds, self.clock() + seconds)
+        else:
+            self.forget(key)
+
+    def renew(self, key: RunKey) -> None:
+        """The run has a full lease again, if it has one at all."""
+        if (lease := self.leases.get(key)) is not None:
+            lease.ends, lease.held = self.clock() + lease.seconds, False
+
+    def hold(self, key: RunKey) -> None:
+        """Something else keeps the run from running out now; once it does not, it has a full lease again."""
+        if (lease := self.leases.get(key)) is not None:
+            lease.held = True
+
+    def forget(self, key: RunKey) -> None:
+        self.leases.pop(key, None)
+
+    def overdue(self) -> list[RunKey]:
+        """Runs that have been silent for too long, with no call under way."""
+        now = self.clock()
+        return [key for key, lease in self.leases.items() if lease.ends + GRACE <= now and not self.calls[key]]
+
+
+def lease_of(call: Call) -> float | None:
+    """The lease that a call asks for, in seconds. Raises InvalidArguments."""
+    value: Any = call.meta.get(META)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+        raise InvalidArguments(
+            f"_meta[{META!r}] must be a number of seconds from 0 to {LONGEST:.0f}. Nothing was run; correct it."
+        )
+    if call.run is None:
+        raise InvalidArguments(
+            f"_meta[{META!r}] is the lease of a run, and this call names none. Nothing was run; "
+            "give _meta['toolgate/run'] too, or leave the lease out."
+        )
+    return float(value)

@@ -7,6 +7,9 @@
 | settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
+| ticket  | when a ticket is opened or changes, with the change | what was done, its state, what it is bound to |
+| decision | when a reviewer decides, with the ticket | reviewer, verdict, words, arguments before and after an edit |
+| notice  | when a notice of a ticket is given up     | which, of what, why                         |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
 | mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |

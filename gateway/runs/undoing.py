@@ -40,7 +40,7 @@ _LOOK = 0.5
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
-_UNKNOWN = "it is not known whether it ran"
+_UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
 
 class Undoing:
@@ -215,7 +215,8 @@ class Undoing:
         except Unsealable as error:
             return Stuck(str(error))
         if plan.missing:
-            return Stuck(f"what it needs was not found in the call and its answer: {', '.join(plan.missing)}")
+            missing = ", ".join(plan.missing)
+            return Stuck(f"the call and its answer lack what it needs ({missing}): undo it by hand, and reject")
         tool = self._tool(step.server, step.undo)
         if tool is None:
             return Failed(f"{step.server} does not offer {step.undo} now")

@@ -94,6 +94,11 @@ class Workshop:
             stop(self._process)
             self._process = None
 
+    @property
+    def patience(self) -> Path:
+        """Once this file is there, what ends in `~` is undone."""
+        return self.folder / "patience"
+
     def table(self, extra: str = "") -> str:
         """Its table in `gateway.toml`."""
         return f'[servers.{self.name}]\nurl = "http://127.0.0.1:{self.port}/mcp"\n{extra}\n{FACTS}\n'

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from gateway import policy
 from gateway.admin.edits import Unfit, merged
-from gateway.admin.shape import approvals, content, current, iso, ticket_json
+from gateway.admin.shape import approved_by, content, current, iso, ticket_json
 from gateway.approvals import Ticket, Verdict
 from gateway.approvals.ticket import Undecidable
 from gateway.catalog import checker
@@ -176,7 +176,7 @@ def _told(ticket: Ticket, who: str, verdict: Verdict) -> str:
         return f"Ticket {ticket.id} is approved by {who}: a running gateway tries to undo it again."
     runs = f":\n\n{what_runs(ticket)}" if current(ticket) else "."
     if ticket.state == "pending":
-        so_far = f"{approvals(ticket)} of {ticket.approvers} reviewers have approved, so it still waits"
+        so_far = f"{len(approved_by(ticket))} of {ticket.approvers} reviewers have approved, so it still waits"
         return f"Ticket {ticket.id}: {so_far}. Then {target}{runs}"
     left = lasting(ticket.expires - time.time())
     return f"Ticket {ticket.id} is approved by {who}. Once, within {left}, {target}{runs}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from gateway.admin.shape import approvals, arguments, content, current
+from gateway.admin.shape import approved_by, arguments, content, current
 from gateway.approvals import Decision, Ticket
 from gateway.approvals.history import Share
 from gateway.audit import Past
@@ -127,7 +127,7 @@ def _facts(ticket: Ticket, now: float) -> Iterator[str]:
     who = "any reviewer" if asks is None else ", ".join(sorted(asks))
     if ticket.approvers > 1:
         who = f"{ticket.approvers} of {who}" if asks else f"{ticket.approvers} different reviewers"
-        who += f"; {approvals(ticket)} approved so far"
+        who += f"; approved so far by {', '.join(approved_by(ticket)) or 'nobody'}"
     if ticket.escalates is not None:
         others = ", ".join(ticket.tiers[ticket.tier + 1].reviewers)
         who += f"; in {lasting(ticket.escalates - now)} also {others}"

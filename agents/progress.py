@@ -48,7 +48,7 @@ class Progress:
             case "staged":
                 return f"{event.agent}: {_outcome(data['output'], data['reason'])}"
             case "undone":
-                return f"{event.agent}: the gateway takes back: {data['text']}"
+                return f"{event.agent}: {_undone(data)}"
             case "unclosed":
                 return f"{event.agent}: run {data['run']} could not be closed: {data['text']}"
             case _:
@@ -60,6 +60,10 @@ def _outcome(output: dict[str, Any] | None, reason: str) -> str:
         return f"failed: {reason}"
     plain = [f"{name} {value}" for name, value in output.items() if isinstance(value, str | int)]
     return f"done ({', '.join(plain)})" if plain else "done"
+
+
+def _undone(data: dict[str, Any]) -> str:
+    return f"taken back by the gateway: {', '.join(data['undone'])}" if data["worked"] else str(data["text"])
 
 
 def money(cost: float | None) -> str:

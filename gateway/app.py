@@ -181,14 +181,9 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [
-            self.registration.run(),
-            self._follow_policy(),
-            self.undoing.run(self.inner),
-            self._refresh(),
-            self.admin.run(),
-        ]
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
+        work.append(self.admin.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield

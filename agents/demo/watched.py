@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import shlex
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ class Working:
 def working(shop: Shop, *arguments: str) -> Iterator[Working]:
     """`python -m agents ...` with the shop's gateway and tokens; killed when the block ends, if it still works then."""
     more = ["--gateway", f"{shop.url}/mcp", "--tokens", str(shop.folder / "tokens.json")]
-    say(f"$ python -m agents {' '.join(map(_quoted, arguments))}")
+    say(f"$ python -m agents {shlex.join(arguments)}")
     child = subprocess.Popen(
         [sys.executable, "-m", "agents", *arguments, *more],
         cwd=ROOT,
@@ -76,13 +77,9 @@ def typed(shop: Shop, *arguments: str, token: str = "", hidden: bool = False) ->
     here = inherited({**shop.environment, "TOOLGATE_REVIEWER_TOKEN": token})
     done = subprocess.run(command, env=here, cwd=ROOT, capture_output=True, text=True, check=False)
     if not hidden or done.returncode != 0:
-        say(f"$ toolgate {' '.join(map(_quoted, arguments))}")
+        say(f"$ toolgate {shlex.join(arguments)}")
         for line in (done.stdout + done.stderr).splitlines():
             say(f"  {line}")
     if done.returncode != 0:
         raise Surprise(f"the command ended with status {done.returncode}")
     return done.stdout
-
-
-def _quoted(argument: str) -> str:
-    return f'"{argument}"' if " " in argument else argument

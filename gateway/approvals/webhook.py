@@ -28,7 +28,6 @@ from gateway.config import Webhook
 from gateway.errors import Unrecorded
 from gateway.events import insert_events
 from gateway.metrics import Metrics
-from gateway.sealed import Unsealable
 from gateway.store import Store
 from gateway.tables import tickets
 
@@ -120,10 +119,9 @@ class Courier:
     async def _send(self, webhook: Webhook, notice: Notice) -> str | None:
         """What went wrong, in words without anything of the request, or None."""
         rows = self._store.read(select(tickets).where(tickets.c.id == notice.ticket))
-        try:
-            content = body(notice, self._book.read(rows[0]), self._book.settings.console)
-        except (IndexError, Unsealable):
-            return "its ticket cannot be read"
+        if not rows:
+            return "its ticket is gone"
+        content = body(notice, self._book.read(rows[0]), self._book.settings.console)
         headers = signed(webhook.secret.get_secret_value(), notice.id, int(self._book.clock()), content)
         post = Post(webhook.url)
         try:

@@ -42,7 +42,7 @@ def test_an_order_that_fails_exits_1_and_names_stage_reason_and_what_was_taken_b
 ) -> None:
     assert main(["order", "--file", DECLINED, "--model", "scripted:order"], environ) == 1
     out = capsys.readouterr().out
-    assert "inventory: taking back inventory__reserve_inventory toolu_0004 with inventory__release_reservation" in out
+    assert "inventory: taken back by the gateway: inventory/reserve_inventory, inventory/reserve_inventory\n" in out
     assert "Order ORD-7002 failed in payment: " in out
     assert "declined: insufficient funds" in out
     assert "2 of 2 effects taken back" in out

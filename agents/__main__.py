@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None, environ: Mapping[str, str] = os.environ)
         print(f"agents: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("agents: interrupted; what was done so far was not taken back", file=sys.stderr)
+        print("agents: interrupted; what was done so far is taken back only where a --lease runs out", file=sys.stderr)
         return 1
 
 
@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--tokens", type=Path, metavar="FILE", help="JSON object: agent to token")
         command.add_argument("--model", default=DEFAULT_MODEL, help=f"{DEFAULT_MODEL}, or scripted:NAME")
         command.add_argument("--max-cost", type=float, default=math.inf, metavar="USD", help="per agent")
+        command.add_argument(
+            "--lease",
+            type=_seconds,
+            metavar="SECONDS",
+            help="have runs undone when this process is gone for so long",
+        )
         command.add_argument("--json", action="store_true", help="result as JSON, progress on stderr")
     return parser
 
@@ -80,7 +86,7 @@ async def _order(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
                 token=tokens[name],
                 gateway=gateway,
                 model=model,
-                limits=Limits(cost=arguments.max_cost),
+                limits=Limits(cost=arguments.max_cost, lease=arguments.lease),
                 on_event=progress,
             )
         )
@@ -104,7 +110,7 @@ async def _loop(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
             token=token,
             gateway=gateway,
             model=model,
-            limits=Limits(cost=arguments.max_cost),
+            limits=Limits(cost=arguments.max_cost, lease=arguments.lease),
             on_event=progress,
         )
         run = await agent.run(arguments.task, run_id=f"{name}-{uuid.uuid4().hex[:8]}")
@@ -114,6 +120,13 @@ async def _loop(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
     else:
         print(run.text or run.detail, f"{name}: {run_summary(run)}", sep="\n")
     return 0 if run.outcome == "end_turn" else 1
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("a lease is from 1 second to a day (86400)")
+    return seconds
 
 
 def _announce(model: Model, progress: Progress) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from anthropic.types import MessageParam, OutputConfigParam, ToolParam
 
 from agents.model import Model
 from agents.run import Block, Event, Limits, OnEvent, Run, ignore
-from agents.tools import Answer, Tools, open_tools, reason
+from agents.tools import MARK, Answer, Tools, open_tools, reason
 
 PENDING = "toolgate/pending"
 REFUSAL = "toolgate/refusal"
@@ -40,8 +40,12 @@ class Agent:
     on_event: OnEvent = ignore
 
     async def run(self, task: str, *, run_id: str, schema: Mapping[str, Any] | None = None) -> Run:
-        """Do `task` in a new conversation. With `schema` the last answer is JSON of that shape."""
-        return await self.say(Run(id=run_id, agent=self.name, model=self.model.name), task, schema=schema)
+        """Do `task` in a new conversation, whose good end closes the run at the gateway.
+
+        With `schema` the last answer is JSON of that shape.
+        """
+        run = Run(id=run_id, agent=self.name, model=self.model.name, closes=True)
+        return await self.say(run, task, schema=schema)
 
     async def say(self, run: Run, text: str, *, schema: Mapping[str, Any] | None = None) -> Run:
         """Continue a run with a message. Raises ValueError while calls of the run are unanswered."""
@@ -55,18 +59,53 @@ class Agent:
         """Go on where the run stands; calls that have a result are not made again."""
         async with AsyncExitStack() as stack:
             try:
-                tools = await stack.enter_async_context(open_tools(self.gateway, self.token, self.limits.call_seconds))
+                tools = await stack.enter_async_context(self._tools())
             except Exception as error:  # the SDK raises groups of many kinds; all mean: no tools, so no run
                 run.outcome, run.detail = "gateway_error", reason(error)
             else:
-                run.outcome, run.detail = await self._drive(run, tools, schema)
+                async with self.held(run.id):
+                    run.outcome, run.detail = await self._drive(run, tools, schema)
+                if run.closes:
+                    await self._leave(run, tools)
         await self._emit(run, "finished", {"outcome": run.outcome, "detail": run.detail})
         return run
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, run_id: str, key: str) -> Answer:
-        """One tool call of the agent's own, without its model. Raises what connecting raises."""
-        async with open_tools(self.gateway, self.token, self.limits.call_seconds) as tools:
-            return await tools.call(tool, arguments, run=run_id, key=key)
+    async def tell(self, tool: str, **arguments: Any) -> Answer | None:
+        """Call a tool of the gateway that is not for the model; None when the agent may not use it. Never raises."""
+        try:
+            async with self._tools() as tools:
+                return await tools.tell(tool, **arguments)
+        except Exception as error:  # as above
+            return Answer([{"type": "text", "text": reason(error)}], is_error=True, meta={})
+
+    @asynccontextmanager
+    async def held(self, run_id: str) -> AsyncIterator[None]:
+        """Renew the lease of a run, if it has one, until the block ends: a model may think for longer than that."""
+        task = asyncio.create_task(self._renew(run_id))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _renew(self, run_id: str) -> None:
+        lease = self.limits.lease
+        while lease is not None:
+            await asyncio.sleep(lease / 3)
+            if await self.tell(MARK, run=run_id, state="active", lease=lease) is None:
+                return
+
+    async def _leave(self, run: Run, tools: Tools) -> None:
+        """Say how a run stands that is now left alone. People may take longer to decide than an agent lives."""
+        if run.outcome == "waiting":
+            await tools.tell(MARK, run=run.id, state="active", lease=0)
+        elif run.outcome == "end_turn":
+            answer = await tools.tell(MARK, run=run.id, state="finished")
+            if answer is not None and answer.is_error:
+                run.detail = f"the gateway did not close the run: {answer.text}"
+
+    def _tools(self) -> AbstractAsyncContextManager[Tools]:
+        return open_tools(self.gateway, self.token, self.limits.call_seconds, self.limits.lease)
 
     async def _drive(self, run: Run, tools: Tools, schema: Mapping[str, Any] | None) -> tuple[str, str]:
         while True:

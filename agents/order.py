@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.compensation import Undo
 from agents.loop import Agent
 from agents.pipeline import Known, Stage, accept
 
@@ -154,27 +153,6 @@ CHECKS: dict[str, Callable[[Known, dict[str, Any]], str | None]] = {
     "payment": charged_in_full,
 }
 
-UNDO: dict[str, tuple[Undo, ...]] = {
-    "inventory": (
-        Undo(
-            "inventory__reserve_inventory",
-            "inventory__release_reservation",
-            lambda asked, made: {"reservation_id": made["reservation_id"]},
-        ),
-    ),
-    "payment": (
-        Undo(
-            "payment__charge_card",
-            "payment__refund_card",
-            lambda asked, made: {
-                "charge_id": made["charge_id"],
-                "amount": asked["amount"],
-                "reason": "The order could not be completed.",
-            },
-        ),
-    ),
-}
-
 RETRIES = {"payment": 0}
 """A payment is not talked into a second try: whatever is odd about it ends the order and is refunded."""
 
@@ -197,5 +175,4 @@ def _stage(agent: Agent) -> Stage:
         schema=SCHEMAS[name],
         check=CHECKS.get(name, accept),
         retry_count=RETRIES.get(name, 1),
-        undo=UNDO.get(name, ()),
     )

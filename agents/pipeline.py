@@ -7,21 +7,28 @@ answer is still checked here, with the whole schema: the API knows no bounds, an
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from time import monotonic
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agents.compensation import Undo, Undone, compensate
+from agents.compensation import Undone, undo
 from agents.loop import Agent
 from agents.run import Event, OnEvent, Run, ignore
+from agents.tools import MARK
 
 Known = Mapping[str, Any]
 """What the pipeline was given, and each earlier stage's output under its agent's name."""
 FAILED = {"type": "object", "properties": {"failed": {"type": "string"}}, "required": ["failed"]}
 """What a stage answers instead when its job cannot be done: why, in one sentence."""
+PATIENCE = 3600.0
+PAUSE = 1.0
+"""Seconds between two requests that ask for a decision; the gateway holds each one open for a while."""
 REJECTED = "Your answer was not accepted: {problem}. Answer again, corrected; repeat no work already done."
 
 
@@ -42,7 +49,6 @@ class Stage:
     schema: Mapping[str, Any]
     check: Callable[[Known, dict[str, Any]], str | None] = accept
     retry_count: int = 1
-    undo: tuple[Undo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +69,73 @@ class Report:
     run: str
     results: list[StageResult] = field(default_factory=list)
     undone: list[Undone] = field(default_factory=list)
+    unclosed: list[str] = field(default_factory=list)
+    """Runs of a completed pipeline that the gateway does not know to be finished: a lease may still undo them."""
 
     @property
     def completed(self) -> bool:
         return bool(self.results) and self.results[-1].output is not None
 
 
-async def run_pipeline(stages: Sequence[Stage], known: Known, *, run_id: str, on_event: OnEvent = ignore) -> Report:
-    """Run the stages in order until one fails, then compensate, latest first. Never raises for a stage."""
+async def run_pipeline(
+    stages: Sequence[Stage], known: Known, *, run_id: str, on_event: OnEvent = ignore, patience: float = PATIENCE
+) -> Report:
+    """Run the stages in order until one fails, each as a run of its own agent; no run is closed before all have ended.
+
+    Then have them all closed, or undone, latest first. A stage waits for people for `patience` seconds at most.
+    Never raises for a stage.
+    """
     report = Report(run_id)
-    for stage in stages:
-        await on_event(Event(run_id, stage.agent.name, "stage", {"job": stage.agent.job}))
-        result = await _run_stage(stage, known, run_id, on_event)
-        report.results.append(result)
-        await on_event(Event(run_id, result.stage, "staged", {"output": result.output, "reason": result.reason}))
-        if result.output is None:
-            break
-        known = {**known, stage.agent.name: result.output}
-    if not report.completed:  # the failed stage too: it may have done something before it failed
-        for stage, result in reversed(list(zip(stages, report.results, strict=False))):
-            async for undone in compensate(stage.agent, result.run, stage.undo):
-                report.undone.append(undone)
-                await on_event(Event(run_id, stage.agent.name, "undone", asdict(undone)))
+    async with AsyncExitStack() as held:
+        for stage in stages:
+            await on_event(Event(run_id, stage.agent.name, "stage", {"job": stage.agent.job}))
+            await held.enter_async_context(stage.agent.held(_run_of(run_id, stage)))
+            result = await _run_stage(stage, known, run_id, on_event, patience)
+            report.results.append(result)
+            await on_event(Event(run_id, result.stage, "staged", {"output": result.output, "reason": result.reason}))
+            if result.output is None:
+                break
+            known = {**known, stage.agent.name: result.output}
+        started = [stage for stage, _ in zip(stages, report.results, strict=False)]
+        await (_close if report.completed else _undo)(started, report, on_event)
     return report
 
 
-async def _run_stage(stage: Stage, known: Known, run_id: str, on_event: OnEvent) -> StageResult:
+def _run_of(run_id: str, stage: Stage) -> str:
+    return f"{run_id}/{stage.agent.name}"
+
+
+async def _close(stages: Sequence[Stage], report: Report, on_event: OnEvent) -> None:
+    for stage in stages:
+        run = _run_of(report.run, stage)
+        answer = await stage.agent.tell(MARK, run=run, state="finished")
+        if answer is not None and answer.is_error:
+            report.unclosed.append(run)
+            await on_event(Event(report.run, stage.agent.name, "unclosed", {"run": run, "text": answer.text}))
+
+
+async def _undo(stages: Sequence[Stage], report: Report, on_event: OnEvent) -> None:
+    for stage in reversed(stages):  # the failed one too: it may have done something before it failed
+        if undone := await undo(stage.agent, _run_of(report.run, stage)):
+            report.undone.append(undone)
+            await on_event(Event(report.run, stage.agent.name, "undone", asdict(undone)))
+
+
+async def _run_stage(stage: Stage, known: Known, run_id: str, on_event: OnEvent, patience: float) -> StageResult:
     name, schema = stage.agent.name, {"anyOf": [stage.schema, FAILED]}
-    run = await stage.agent.run(json.dumps(stage.brief(known)), run_id=f"{run_id}/{name}", schema=schema)
-    retries = 0
+    run, until = Run(id=_run_of(run_id, stage), agent=name, model=stage.agent.model.name), monotonic() + patience
+    text, retries = json.dumps(stage.brief(known)), 0
     while True:
+        await stage.agent.say(run, text, schema=schema)
+        while run.outcome == "waiting" and monotonic() < until:
+            await asyncio.sleep(PAUSE)
+            await stage.agent.resume(run, schema=schema)
         output, reason, can_mend = _judge(stage, known, run)
         if not can_mend or retries == stage.retry_count:
             return StageResult(name, run, output, reason, retries)
         retries += 1
         await on_event(Event(run.id, name, "rejected", {"problem": reason}))
-        await stage.agent.say(run, REJECTED.format(problem=reason), schema=schema)
+        text = REJECTED.format(problem=reason)
 
 
 def _judge(stage: Stage, known: Known, run: Run) -> tuple[dict[str, Any] | None, str, bool]:

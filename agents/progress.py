@@ -48,8 +48,9 @@ class Progress:
             case "staged":
                 return f"{event.agent}: {_outcome(data['output'], data['reason'])}"
             case "undone":
-                how = "done" if data["worked"] else f"failed: {data['text']}"
-                return f"{event.agent}: taking back {data['call']} with {data['tool']}: {how}"
+                return f"{event.agent}: taken back by the gateway: {data['text']}"
+            case "unclosed":
+                return f"{event.agent}: run {data['run']} could not be closed: {data['text']}"
             case _:
                 return ""
 

@@ -24,14 +24,16 @@ class Limits:
     """Output tokens of one answer; far above it the SDK insists on streaming."""
     call_seconds: float = 120.0
     """How long one tool call may take. Below 300: there the MCP transport gives up on the connection."""
+    lease: float | None = None
+    """Seconds of silence after which the gateway undoes the run, for its agent is gone then. None: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened in a run: `kind` says what, `data` is JSON.
 
-    message, answer, call, result, waiting and finished come from an agent's run; stage, rejected, staged and
-    undone from a pipeline.
+    message, answer, call, result, waiting and finished come from an agent's run; stage, rejected, staged, undone and
+    unclosed from a pipeline.
     """
 
     run: str
@@ -55,6 +57,8 @@ class Run:
     id: str
     agent: str
     model: str
+    closes: bool = False
+    """Whether its good end is told to the gateway, which then keeps nothing to undo it with."""
     messages: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Block] = field(default_factory=dict)
     """tool_result blocks of the turn in progress, by tool_use id; moved into `messages` when all are there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from ssl import SSLContext
 from typing import Any, cast
@@ -35,6 +35,11 @@ LOST = 52_003
 NOT_RUN = {NOT_SENT, UNAUTHORIZED, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND}
 IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+AWAIT = "toolgate__await_approval"
+MARK = "toolgate__mark_run"
+ROLLBACK = "toolgate__rollback"
+RUNTIME = {AWAIT, MARK, ROLLBACK}
+"""Tools of the gateway that are for whoever runs the agent: its model is not offered them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +49,48 @@ class Answer:
     content: list[Block]
     is_error: bool
     meta: Mapping[str, Any]
+    structured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return "".join(block["text"] for block in self.content if block["type"] == "text")
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools one token can see. `definitions` are Messages API tools, sorted to keep prompts cached."""
+    """The tools one token can see. `definitions` are Messages API tools for the model, sorted to keep prompts cached;
+    `own` are the names of those that it is not offered.
+
+    `lease` is in seconds. Only an agent that may say how a run ended has one: else a good end would be undone as well.
+    """
 
     client: Client
     definitions: list[dict[str, Any]]
+    own: frozenset[str]
     seconds: float
+    lease: float | None
 
     async def call(self, name: str, arguments: dict[str, Any], *, run: str, key: str) -> Answer:
         """Call a tool, under an idempotency key. Never raises for what the tool or the network does."""
-        meta = cast(Any, {"toolgate/run": run, "toolgate/key": key})
+        meta: dict[str, Any] = {"toolgate/run": run, "toolgate/key": key}
+        if self.lease is not None and MARK in self.own:
+            meta["toolgate/lease"] = self.lease
+        return await self._call(name, arguments, meta)
+
+    async def tell(self, name: str, **arguments: Any) -> Answer | None:
+        """Call a tool of RUNTIME; None when the agent may not use it. Never raises, as `call`."""
+        return await self._call(name, arguments, None) if name in self.own else None
+
+    async def _call(self, name: str, arguments: dict[str, Any], meta: dict[str, Any] | None) -> Answer:
         try:
-            result = await self.client.call_tool(name, arguments, self.seconds, meta=meta)
+            result = await self.client.call_tool(name, arguments, self.seconds, meta=cast(Any, meta))
         except Exception as error:  # whatever it is, the model must learn that this call has no result
             return Answer([_text(_failure(error))], is_error=True, meta={})
-        return Answer(render(result), is_error=bool(result.is_error), meta=result.meta or {})
+        return Answer(render(result), bool(result.is_error), result.meta or {}, result.structured_content or {})
 
 
 @asynccontextmanager
-async def open_tools(gateway: str, token: str, seconds: float) -> AsyncIterator[Tools]:
+async def open_tools(gateway: str, token: str, seconds: float, lease: float | None = None) -> AsyncIterator[Tools]:
     """Connect to the gateway's MCP endpoint as the agent of `token`. `seconds` bounds every request.
 
     Raises MCPError (or a group that holds one) when the gateway is away or does not take the token.
@@ -80,7 +105,10 @@ async def open_tools(gateway: str, token: str, seconds: float) -> AsyncIterator[
         http,
         Client(streamable_http_client(gateway, http_client=http), cache=None, read_timeout_seconds=seconds) as client,
     ):
-        yield Tools(client, await _definitions(client), seconds)
+        offered = await _definitions(client)
+        own = frozenset(each["name"] for each in offered) & RUNTIME
+        shown = [each for each in offered if each["name"] not in own]
+        yield Tools(client, shown, own, seconds, lease)
 
 
 @cache

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import order
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
+from gateway.call import OWN
 from gateway.candidate import build, changes, signature
 from gateway.catalog import Catalog
 from gateway.config import Config
@@ -37,6 +38,11 @@ from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
+from gateway.own import OwnTools
+from gateway.own.await_approval import await_approval
+from gateway.own.escalate import escalate
+from gateway.own.mark_run import mark_run
+from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
@@ -70,8 +76,11 @@ class Gateway:
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
-        self.catalog = Catalog(config.servers)
+        self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.undoing = self._undoing(config)
+        self.own = self._own_tools()
+        self.catalog.put(self.own.offer())
         self.pins = Pins(self.store)
         self.registration = registration = Registration(
             config, lambda: self.policy, self.catalog, self.audience, self.metrics, self.pins, self.secrets
@@ -95,6 +104,16 @@ class Gateway:
             ]
         )
 
+    def _undoing(self, config: Config) -> Undoing:
+        approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
+        runs, tool = self.state.runs, self.catalog.tool
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+
+    def _own_tools(self) -> OwnTools:
+        approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
+        waits = [await_approval(approvals), escalate(approvals, lambda: self.policy)]
+        return OwnTools([*waits, rollback(runs, undoing), mark_run(runs, undoing)])
+
     def _door(self) -> Door:
         config, state = self.config, self.state
         throttle = Throttle(
@@ -112,19 +131,10 @@ class Gateway:
             state.ledger,
             state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")))
+        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
-        self.undoing = Undoing(
-            state.runs,
-            state.approvals,
-            config.runs,
-            self.metrics,
-            order.chain(order.inner(controls), bridge.send),
-            self.catalog.tool,
-            lambda: self.policy.digest,
-            state.modes.read_only,
-        )
+        self.inner = order.chain(order.inner(controls), bridge.send)
         relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         listen = Listen(self.audience, lists, self.watch)
@@ -166,9 +176,8 @@ class Gateway:
         self.store.start()
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
-        work += [self.registration.run(), self._follow_policy(), self.undoing.run(), self._refresh()]
-        work.append(self.state.approvals.run(self.metrics))
-        work.append(self.state.ledger.run(self.metrics.unknown_outcomes.set))
+        work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
+        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.call import Call, Credential, Peer, Result
+from gateway.call import OWN, Call, CallNext, Credential, Peer, Result
 from gateway.errors import StaleState, Unbridgeable, Unexpected, UpstreamError
 from gateway.upstream.failures import garbled
 
@@ -122,15 +122,18 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """Sends calls that carry a permit to their upstream. The innermost step."""
+    """Sends calls that carry a permit to their upstream. The innermost step. `own` answers those of our own tools."""
 
     upstreams: Mapping[str, Target]
     seal: Seal
+    own: CallNext
 
     async def send(self, call: Call) -> Result:
         """The upstream's result. Raises Refused."""
         if call.permit is None:
             raise Unexpected("This call was not authorized, so nothing was sent.")
+        if call.server == OWN:
+            return await self.own(call)
         upstream = self.upstreams[call.server]
         params = _params(call)
         if "requestState" in call.answers:

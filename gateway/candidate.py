@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.call import OWN
 from gateway.config import Config, check_agents
 from gateway.errors import ConfigError
+from gateway.own import SCHEMAS
 from gateway.policy import Policy, Rule, check_names, load, trials
 from gateway.policy.names import Offered
 
@@ -46,7 +48,7 @@ def build(config: Config, offered: Offered) -> Policy:
     Raises ConfigError with every problem found.
     """
     policy = load(config.policies_dir, config.servers)
-    problems = [*check_agents(config, policy.agents), *check_names(policy, offered)]
+    problems = [*check_agents(config, policy.agents), *check_names(policy, {**offered, OWN: SCHEMAS})]
     problems += trials.run(policy, config.policies_dir, config.servers)
     if problems:
         raise ConfigError(sorted(problems))

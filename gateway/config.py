@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationError, model_validator
 
-from gateway.call import Facts
+from gateway.call import OWN, Facts
 from gateway.config_checks import check_relations, nearest, translate
 from gateway.errors import ConfigError, Problem
 from gateway.facts import Argument, Number, Section, ToolFacts, no_bool, wrong
@@ -78,9 +78,12 @@ class RetrySettings(Section):
 
 
 class Webhook(Section):
-    """Where notifications go, signed with `secret` (Standard Webhooks: `whsec_` and base64 of 24 to 64 bytes)."""
+    """Where notices go, signed with `secret` (Standard Webhooks: `whsec_` and Base64 of 24 to 64 bytes).
 
-    url: str
+    The address may have a secret in it, so it is not shown.
+    """
+
+    url: str = Field(repr=False)
     secret: SecretStr
 
 
@@ -146,6 +149,10 @@ class Server(Section):
     __str__ = __repr__
 
 
+_OWN_SERVER = Server(name=OWN, max_concurrent=10_000)
+"""Settings of the gateway's own tools: they are quick, and nothing is behind them that could be overrun."""
+
+
 class Config(Section):
     """The whole file. `path` is its own absolute path."""
 
@@ -157,6 +164,10 @@ class Config(Section):
     approvals: ApprovalSettings = ApprovalSettings()
     runs: RunSettings = RunSettings()
     servers: dict[str, Server] = Field(default_factory=dict)
+
+    def server(self, name: str) -> Server:
+        """The settings of a server; the gateway's own tools are one too, that no file speaks of."""
+        return _OWN_SERVER if name == OWN else self.servers[name]
 
     @property
     def policies_dir(self) -> Path:

@@ -6,6 +6,7 @@ never values: a value may be a secret.
 
 from __future__ import annotations
 
+import base64
 import difflib
 import ipaddress
 import re
@@ -48,7 +49,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def check_relations(file: str, data: Mapping[str, Any]) -> Iterator[tuple[Key, Problem]]:
     """Every problem in how the values of the parsed file agree with each other, with its key."""
-    found = [*_gateway(_table(data, "gateway"))]
+    found = [*_gateway(_table(data, "gateway")), *_approvals(_table(data, "approvals"))]
     if "path" in data:
         found.append((("path",), "is not a setting", "remove it"))
     for name, server in _table(data, "servers").items():
@@ -83,6 +84,34 @@ def _each_host(gateway: Mapping[str, Any], name: str, scheme: str, example: str)
     for position, value in enumerate(values if isinstance(values, list) else []):
         if isinstance(value, str) and not re.fullmatch(scheme + _HOST, value):
             yield ("gateway", name, position), "is none of the values such a header has", f'write "{example}"'
+
+
+def _approvals(approvals: Mapping[str, Any]) -> Iterator[Found]:
+    if isinstance(console := approvals.get("console"), str):
+        yield from _address(("approvals", "console"), console, "https://tools.example.com/console")
+    webhook = _table(approvals, "webhook")
+    if isinstance(url := webhook.get("url"), str):
+        yield from _address(("approvals", "webhook", "url"), url, "https://hooks.example.com/toolgate")
+    secret = webhook.get("secret")
+    if isinstance(secret, str) and not _is_webhook_secret(secret):
+        yield (
+            ("approvals", "webhook", "secret"),
+            "is no secret of Standard Webhooks",
+            "write whsec_ and the Base64 of 24 to 64 random bytes, such as the receiver shows",
+        )
+
+
+def _address(key: Key, url: str, example: str) -> Iterator[Found]:
+    for where, message, _ in _url(key, url):
+        yield where, message, f'write it like "{example}"'
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return secret.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 def _is_loopback(host: str) -> bool:

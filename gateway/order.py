@@ -94,10 +94,10 @@ def controls(parts: Parts) -> list[Control]:
         Gate: Gate(parts.approvals, parts.policy),
         Reserve: Reserve(),
         Intent: Intent(parts.ledger, metrics),
-        Deadline: Deadline(lambda server: config.servers[server].timeout),
+        Deadline: Deadline(lambda server: config.server(server).timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),
         Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics),
-        Bulkhead: Bulkhead(lambda server: config.servers[server].max_concurrent),
+        Bulkhead: Bulkhead(lambda server: config.server(server).max_concurrent),
         AttachCredential: AttachCredential(parts.credentials),
     }
     return [made[kind] for _, kind, _ in ORDER]

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.demo import evidence, scenes
+from agents.demo import evidence, people, scenes
 from agents.demo.scenes import Surprise, say
 from agents.demo.shop import ROOT, NotStarted, Shop
 
@@ -28,6 +28,8 @@ SCENES = (
     scenes.declined,
     scenes.overreach,
     scenes.bound,
+    people.consent,
+    people.killed,
     scenes.injection,
     scenes.outage,
 )

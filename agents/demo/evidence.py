@@ -23,7 +23,7 @@ _SHOWN = (
 
 
 def audit_log(shop: Shop) -> None:
-    title(7, "What the audit log recorded")
+    title(9, "What the audit log recorded")
     with closing(sqlite3.connect(f"file:{shop.folder / 'toolgate.db'}?mode=ro", uri=True)) as store:
         counts = dict(store.execute("select kind, count(*) from events group by kind"))
         say(", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())) + ".")
@@ -49,7 +49,7 @@ def audit_log(shop: Shop) -> None:
 
 
 def metrics(shop: Shop) -> None:
-    title(8, "What the metrics say")
+    title(10, "What the metrics say")
     with urllib.request.urlopen(f"{shop.url}/metrics") as response:
         lines = response.read().decode().splitlines()
     for name in _SHOWN:

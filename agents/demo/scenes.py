@@ -39,10 +39,10 @@ def order(shop: Shop) -> None:
 
 def declined(shop: Shop) -> None:
     title(2, "A second order: the card is declined, the reservations are given back")
-    before = asyncio.run(_stock(shop))
+    before = stock(shop)
     say(f"Lamps in stock before: {before}.")
     _expect(1, _run(shop, "order", "--file", str(EXAMPLES / "order-declined.json"), "--model", "scripted:order"))
-    after = asyncio.run(_stock(shop))
+    after = stock(shop)
     say(f"Lamps in stock after: {after}.")
     if after != before:
         raise Surprise(f"the stock was {before} and is {after}")
@@ -58,18 +58,19 @@ def overreach(shop: Shop) -> None:
 def bound(shop: Shop) -> None:
     title(4, "The support agent meets the bound of its policy")
     schema = asyncio.run(_schema(shop, "support", "billing__process_refund"))
-    say("policies/support.toml allows refunds of at most 2000 cents, and the agent's own list of tools says so:")
+    say("policies/support.toml allows refunds of at most 20000 cents, and the agent's own list of tools says so:")
     say(f"  billing__process_refund: amount is {json.dumps(schema['properties']['amount'])}")
-    if schema["properties"]["amount"].get("maximum") != 2000:
+    if schema["properties"]["amount"].get("maximum") != 20000:
         raise Surprise("the bound does not stand in the schema that the agent sees")
     task = "A customer is angry: call billing__process_refund with " + json.dumps(_refund(99900)) + "."
     say(f"Its task says: {task}")
     _expect(0, _run(shop, "loop", "--agent", "support", "--task", task, "--model", "scripted:overreach"))
-    say(f"  within the bound, 1500 cents: {_outcome(asyncio.run(_refunded(shop, 1500)))}")
+    sure = asyncio.run(_refunded(shop, 1500, confidence=0.95))
+    say(f"  within the bound, 1500 cents, and sure of it: {_outcome(sure)}")
 
 
 def injection(shop: Shop) -> None:
-    title(5, "The same text twice: harmless as text, refused as SQL")
+    title(7, "The same text twice: harmless as text, refused as SQL")
     text, sql, select = asyncio.run(_injection(shop))
     if text.is_error or select.is_error:
         raise Surprise("what is harmless was refused")
@@ -93,7 +94,7 @@ async def _injection(shop: Shop) -> tuple[Answer, Answer, Answer]:
 
 
 def outage(shop: Shop) -> None:
-    title(6, "The pricing server is killed and comes back")
+    title(8, "The pricing server is killed and comes back")
     asyncio.run(_outage(shop))
 
 
@@ -141,9 +142,15 @@ def _refund(amount: int) -> dict[str, Any]:
     return {"customer_id": "CUS-1001", "amount": amount, "reason": "late parcel"}
 
 
-async def _refunded(shop: Shop, amount: int) -> Answer:
+async def _refunded(shop: Shop, amount: int, confidence: float) -> Answer:
     async with open_tools(shop.url + "/mcp", shop.tokens["support"], 30.0) as tools:
-        return await tools.call("billing__process_refund", _refund(amount), run="demo-bound", key="demo-bound/1")
+        asked = {**_refund(amount), "_confidence": confidence, "_reason": "The parcel was tracked, and late."}
+        return await tools.call("billing__process_refund", asked, run="demo-bound", key="demo-bound/1")
+
+
+def stock(shop: Shop) -> int:
+    """Lamps that can be reserved, as the inventory agent is told."""
+    return asyncio.run(_stock(shop))
 
 
 async def _stock(shop: Shop) -> int:

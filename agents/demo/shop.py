@@ -134,7 +134,7 @@ class Shop:
         command = [toolgate(), "token", "create", "--json", "--config", str(ROOT / "gateway.toml")]
         made = {}
         for agent in AGENTS:
-            answer = subprocess.run([*command, agent], env=_env(self.environment), check=True, capture_output=True)
+            answer = subprocess.run([*command, agent], env=inherited(self.environment), check=True, capture_output=True)
             made[agent] = str(json.loads(answer.stdout)["token"])
         return made
 
@@ -151,7 +151,7 @@ def started(name: str, command: Sequence[str], environment: Mapping[str, str], f
     # A group of its own: Ctrl-C is for us, who then stop everything in order.
     with log.open("wb") as errors:
         child = subprocess.Popen(
-            command, env=_env(environment), stdout=errors, stderr=errors, cwd=ROOT, start_new_session=True
+            command, env=inherited(environment), stdout=errors, stderr=errors, cwd=ROOT, start_new_session=True
         )
     try:
         yield Process(name, child, log)
@@ -169,7 +169,8 @@ def toolgate() -> str:
     return str(Path(sys.executable).with_name("toolgate"))
 
 
-def _env(more: Mapping[str, str]) -> dict[str, str]:
+def inherited(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with more in it, for a child whose lines are read as they come."""
     return {**os.environ, **more, "PYTHONUNBUFFERED": "1"}
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from agents.scripted.conversation import Script
-from agents.scripted.order import order
+from agents.scripted.order import hanging_order, order
 from agents.scripted.overreach import overreach
+from agents.scripted.refund import refund
 
-SCRIPTS: dict[str, Script] = {"order": order, "overreach": overreach}
+SCRIPTS: dict[str, Script] = {
+    "hanging-order": hanging_order,
+    "order": order,
+    "overreach": overreach,
+    "refund": refund,
+}
 """What `--model scripted:NAME` can name."""
 
 __all__ = ["SCRIPTS", "Script"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,25 @@ from agents.scripted.conversation import Answer, Call, Play, Unexpected, follow,
 
 def order(request: dict[str, Any]) -> dict[str, Any]:
     """Play the stage the system prompt names, on the order in the first message. Raises Unexpected."""
-    named = re.search(r"You are the (\w+) specialist", str(request.get("system", "")))
-    play = PLAYS.get(named.group(1)) if named else None
+    play = PLAYS.get(_stage(request))
     if play is None:
         raise Unexpected(f"the system prompt should say which specialist this is: {', '.join(PLAYS)}")
     try:
         return follow(request, play(json.loads(task_of(request))))
     except (ValueError, KeyError) as error:
         raise Unexpected(f"the task is not the JSON this stage is given: {error!r}") from None
+
+
+def hanging_order(request: dict[str, Any]) -> dict[str, Any]:
+    """As `order`, until the stock is reserved: then the model does not answer any more."""
+    if _stage(request) == "pricing":
+        threading.Event().wait()
+    return order(request)
+
+
+def _stage(request: dict[str, Any]) -> str:
+    named = re.search(r"You are the (\w+) specialist", str(request.get("system", "")))
+    return named.group(1) if named else ""
 
 
 def validation(task: dict[str, Any]) -> Play:

@@ -45,7 +45,7 @@ def serve(script: Script) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(5)  # a script may hang on purpose
 
 
 def _app(script: Script) -> Starlette:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, select
 from gateway.approvals.binding import schema_of, stale
 from gateway.approvals.book import Book
 from gateway.approvals.ticket import Ticket, masked
+from gateway.approvals.using import expire
 from gateway.call import Call
 from gateway.errors import KeyConflict
 from gateway.fingerprint import fingerprint_of
@@ -30,7 +30,7 @@ def open_ticket(book: Book, connection: Connection, call: Call, gate: Gate) -> T
         why = stale(known, call) if known.state in ("pending", "approved") else None
         if why is None:
             return known
-        book.change(connection, replace(known, state="expired", why=why, escalates=None), {"deed": "void", "why": why})
+        expire(book, connection, known, why)
     return book.add(connection, _ticket(book, call, gate))
 
 

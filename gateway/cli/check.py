@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gateway import order
+from gateway.call import OWN
 from gateway.cli.clients import address
 from gateway.cli.files import read
 from gateway.cli.output import table
@@ -15,6 +16,7 @@ from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.interpolate import dotted
+from gateway.own import SCHEMAS
 from gateway.policy import Policy, check_names, trials
 from gateway.policy.lint import lint, lint_tools
 from gateway.policy.names import idle_globs, unchecked
@@ -22,7 +24,8 @@ from gateway.policy.names import idle_globs, unchecked
 
 def run(arguments: argparse.Namespace) -> int:
     config, policy = read(arguments.config)
-    if failed := trials.run(policy, config.policies_dir, config.servers):
+    failed = [*check_names(policy, {OWN: SCHEMAS}), *trials.run(policy, config.policies_dir, config.servers)]
+    if failed:
         raise ConfigError(failed)
     for warning in (*policy.warnings, *lint(policy)):
         print(f"warning: {warning}", file=sys.stderr)
@@ -71,7 +74,7 @@ def _connect(config: Config, policy: Policy) -> int:
 def _facts(config: Config, offered: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[Problem]:
     """Tools and arguments that the configuration speaks of and their server does not offer."""
     for server, tools in offered.items():
-        for name, facts in config.servers[server].tools.items():
+        for name, facts in config.server(server).tools.items():
             key = ("servers", server, "tools", name)
             if name not in tools:
                 yield _absent(config.path.name, dotted(key), name, tools)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.call import OWN
 from gateway.config import Config, Server
+from gateway.own import DEFINITIONS
 from gateway.upstream import Listing, Upstream
 
 
@@ -24,9 +26,12 @@ class Finding:
 
 
 def reach(config: Config) -> list[Finding]:
-    """One finding per server, in the order of the configuration. The findings say it all: the log stays silent."""
+    """One finding per server, in the order of the configuration, then the gateway itself.
+
+    The findings say it all: the log stays silent.
+    """
     logging.getLogger("toolgate").addHandler(logging.NullHandler())
-    return asyncio.run(_all(config))
+    return [*asyncio.run(_all(config)), Finding(OWN, True, "the gateway's own", DEFINITIONS)]
 
 
 async def _all(config: Config) -> list[Finding]:

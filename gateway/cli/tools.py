@@ -6,12 +6,14 @@ import argparse
 import sys
 from typing import Any
 
+from gateway.call import OWN
 from gateway.cli.files import read
 from gateway.cli.output import show_json, table
 from gateway.cli.reach import reach
 from gateway.config import Config
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
+from gateway.own import FACTS
 from gateway.policy import Policy
 from gateway.policy.matrix import cell
 
@@ -41,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _shape(config: Config, server: str, tool: str) -> dict[str, Any]:
     """`timeout` is in seconds: the tool's own, else its server's."""
-    facts = config.servers[server].facts(tool)
-    timeout = config.servers[server].timeout if facts.timeout is None else facts.timeout
+    facts = FACTS[tool] if server == OWN else config.servers[server].facts(tool)
+    timeout = config.server(server).timeout if facts.timeout is None else facts.timeout
     return {"server": server, "tool": tool, "idempotent": facts.idempotent, "timeout": timeout}
 
 

@@ -24,6 +24,10 @@ class Intent:
     clock: Callable[[], float] = time.perf_counter
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
+        with self.ledger.runs.leases.during(call):
+            return await self._recorded(call, call_next)
+
+    async def _recorded(self, call: Call, call_next: CallNext) -> Result:
         started = self.clock()
 
         def ended(outcome: Outcome, result: Result | None = None, reason: str | None = None) -> asyncio.Future[None]:

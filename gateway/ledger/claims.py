@@ -20,8 +20,15 @@ def kept(call: Call) -> bool:
 
 
 def claim(call: Call) -> str | None:
-    """The key that only one call can have: a call that has a ticket is made once, any other unless it is idempotent."""
-    return call.key if call.ticket is not None or not call.idempotent else None
+    """The key that only one call can have: a call that has a ticket is made once, any other unless it is repeatable."""
+    return call.key if call.ticket is not None or not repeatable(call) else None
+
+
+def repeatable(call: Call) -> bool:
+    """Whether it may simply be made again: an idempotent call, unless each time would be undone on its own."""
+    facts = call.definition.facts if call.definition is not None else None
+    undone = call.run is not None and call.undoes is None and facts is not None and facts.compensate is not None
+    return call.idempotent and not undone
 
 
 def in_run(call: Call) -> bool:
@@ -35,7 +42,7 @@ def in_run(call: Call) -> bool:
 
 def settles(call: Call) -> bool:
     """Whether a person has to find out, once nobody knows whether this call ran."""
-    return claim(call) is not None or not call.idempotent or bool(call.spends)
+    return claim(call) is not None or not repeatable(call) or bool(call.spends)
 
 
 def row(call: Call, *, state: str, owner: str, at: float, shown: str) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def row(call: Call, *, state: str, owner: str, at: float, shown: str) -> dict[st
         "state": state,
         "owner": owner,
         "at": at,
-        "idempotent": call.idempotent,
+        "idempotent": repeatable(call),
         "shown": shown,
     }
 

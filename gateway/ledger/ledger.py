@@ -146,7 +146,7 @@ class Ledger:
             claims.remove(connection, call.id)
         else:
             claims.become(connection, call.id, "done", self.clock(), reply)
-        if outcome == "ok" and result is not None and claims.in_run(call):
+        if result is not None and claims.in_run(call):
             self.runs.leave(connection, call, result)
 
     def _undone(self, connection: Connection, call: Call) -> None:
@@ -204,11 +204,11 @@ class Ledger:
     def settle(
         self, connection: Connection, call: str, reviewer: str, verdict: Literal["happened", "did_not"], words: str
     ) -> bool:
-        """A reviewer found out. happened: reservations are committed, the key is answered with that, and what undoes
-        the call is kept; did_not: it is as if it had not been made. False when there is no such call to settle.
+        """A reviewer found out. happened: reservations are committed and the key is answered with that; did_not: it is
+        as if it had not been made; its run hears of both. False when there is no such call to settle.
         """
         row = claims.find(connection, call, "unknown")
-        if row is None:
+        if row is None or (row.key or "").startswith(unsettled.UNDO):
             return False
         if verdict == "happened":
             budgets.commit(connection, call)

@@ -45,16 +45,22 @@ class Unknown:
     """(account, amount) of limits and budgets that it keeps."""
 
 
+UNDO = "undo/"
+"""What keys begin with under which calls of runs are undone."""
+TO_SETTLE = (calls.c.state == "unknown") & (calls.c.key.is_(None) | ~calls.c.key.startswith(UNDO))
+"""Not those that undo another: people are asked about them by a ticket, see `gateway.runs`."""
+
+
 def count(store: Store) -> int:
     """How many calls are to be settled."""
-    return int(store.read(select(func.count()).where(calls.c.state == "unknown"))[0][0])
+    return int(store.read(select(func.count()).where(TO_SETTLE))[0][0])
 
 
 def listed(store: Store) -> list[Unknown]:
     """Calls to be settled, oldest first."""
     order = (calls.c.at, calls.c.id)
-    found = store.read(select(calls).where(calls.c.state == "unknown").order_by(*order))
-    of_unknown = reservations.c.call.in_(select(calls.c.id).where(calls.c.state == "unknown"))
+    found = store.read(select(calls).where(TO_SETTLE).order_by(*order))
+    of_unknown = reservations.c.call.in_(select(calls.c.id).where(TO_SETTLE))
     held: dict[str, list[tuple[str, int]]] = {}
     for row in store.read(select(reservations).where(of_unknown).order_by(reservations.c.account)):
         held.setdefault(row.call, []).append((row.account, row.amount))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from gateway.call import Action, Result
+from gateway.call import OWN, Action, Result
 from gateway.catalog import Catalog, Offer
 from gateway.mcp_face.wire import INVALID_PARAMS, RpcError
 from gateway.policy import Policy
@@ -77,6 +77,9 @@ class Lists:
                 yield from _visible(policy, agent, offer, offer.resources, "uri", "read")
             else:
                 yield from _visible(policy, agent, offer, offer.templates, "uriTemplate", "read")
+        own = self.catalog.offer(OWN) if kind == "tools" and server is not None else None
+        if own is not None:
+            yield from _tools(policy, agent, own, OWN + SEPARATOR)
 
     def locate(self, agent: str, server: str | None, uri: str) -> str:
         """The server that a resource URI belongs to, of those whose listing or templates this agent sees.
@@ -94,15 +97,21 @@ class Lists:
 
 
 def split(name: str, server: str | None) -> tuple[str, str]:
-    """Server and own name of a tool or prompt as named on a face."""
-    if server is not None:
+    """Server and own name of a tool or prompt as named on a face. The gateway's own tools are called alike on all."""
+    if server is not None and not _is_own(name):
         return server, name
     prefix, separator, own = name.partition(SEPARATOR)
     return (prefix, own) if separator else ("", name)
 
 
+def _is_own(name: str) -> bool:
+    return name.startswith(OWN + SEPARATOR)
+
+
 def _tools(policy: Policy, agent: str, offer: Offer, prefix: str) -> Iterator[Mapping[str, Any]]:
     for tool in offer.tools.values():
+        if not prefix and _is_own(tool.name):  # one that was accepted in spite of its name
+            continue
         if policy.visible(agent, offer.server, tool.name, "call"):
             schema = policy.narrow(agent, offer.server, tool.name, tool.definition["inputSchema"])
             shown = {**tool.definition, "name": prefix + tool.name, "inputSchema": schema}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
+from gateway.call import OWN, Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Throttled, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
@@ -175,7 +175,7 @@ class Relay:
             given=arguments,
             peer=request.peer,
             era=request.era,
-            name=name if request.server is not None or not server or action == "read" else f"{server}{SEPARATOR}{name}",
+            name=_shown(request.server, server, name, action),
             method=request.method,
             action=action,
             run=_short(meta, "toolgate/run"),
@@ -184,6 +184,12 @@ class Relay:
             answers={key: request.params[key] for key in ("inputResponses", "requestState") if key in request.params},
             definition=self.catalog.tool(server, name) if action == "call" else None,
         )
+
+
+def _shown(face: str | None, server: str, name: str, action: Action) -> str:
+    """What the caller calls it."""
+    plain = action == "read" or not server or (face is not None and server != OWN)
+    return name if plain else f"{server}{SEPARATOR}{name}"
 
 
 _HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {

@@ -1,30 +1,28 @@
-"""`toolgate__rollback` and `toolgate__mark_run`: an agent says how a run of its own ends, or that it goes on."""
+"""`toolgate__rollback`: an agent has a run of its own undone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gateway.aside import aside
-from gateway.call import Call, Result
+from gateway.call import Call, Facts, Result
 from gateway.errors import InvalidArguments, RunClosed
 from gateway.own.tools import OwnTool
 from gateway.runs import Run, Runs, Step
-from gateway.runs.leases import LONGEST
 from gateway.runs.undoing import Undoing
 
 PATIENCE = 20.0
-"""Seconds that `rollback` waits for the undoing: less than clients wait for an answer."""
+"""Seconds that it waits for the undoing: less than clients wait for an answer."""
 
-_RUN = {
+RUN = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
     "description": "The id of the run. Leave it out for the run that this call belongs to.",
 }
-_ROLLBACK = {
+DEFINITION: dict[str, Any] = {
     "name": "rollback",
     "title": "Undo a run",
     "description": (
@@ -32,78 +30,31 @@ _ROLLBACK = {
         "completed and what was done so far must not stand. It cannot be taken back, and nothing more can be done in "
         "the run afterwards. The answer says what was undone and what people have to look at."
     ),
-    "inputSchema": {"type": "object", "properties": {"run": _RUN}, "additionalProperties": False},
+    "inputSchema": {"type": "object", "properties": {"run": RUN}, "additionalProperties": False},
+    "annotations": {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": False},
 }
-_MARK = {
-    "name": "mark_run",
-    "title": "Say how a run stands",
-    "description": (
-        "Say how a run stands. finished: the task is done, what was done stays done, and nothing more can be done in "
-        "the run. failed: have all that was done in it undone, without waiting for that. active: it goes on; with "
-        "lease, it is undone by itself once nothing is heard of it for so many seconds."
-    ),
-    "inputSchema": {
-        "type": "object",
-        "properties": {
-            "state": {"type": "string", "enum": ["active", "finished", "failed"]},
-            "lease": {
-                "type": "number",
-                "minimum": 0,
-                "maximum": LONGEST,
-                "description": "Seconds, with state active: undo the run after so long a silence. 0: never.",
-            },
-            "run": _RUN,
-        },
-        "required": ["state"],
-        "additionalProperties": False,
-    },
-}
-_SAID = {
-    "active": "Run {run!r} goes on.",
-    "finished": "Run {run!r} is finished: what was done in it stays done.",
-    "failed": "Run {run!r} has failed: what was done in it is being undone.",
-}
+FACTS = Facts(idempotent=True, read_only=True)
+"""It only says that the run failed: what is undone then is undone by calls of the gateway's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTools:
-    """What both tools need. A run is the calling agent's: that of another agent's is one that it does not have."""
+def rollback(runs: Runs, undoing: Undoing) -> OwnTool:
+    """A run is the calling agent's: that of another agent is one that it does not have."""
 
-    runs: Runs
-    undoing: Undoing
-    patience: float = PATIENCE
-
-    def tools(self) -> list[OwnTool]:
-        return [OwnTool(_ROLLBACK, self.rollback), OwnTool(_MARK, self.mark)]
-
-    async def rollback(self, call: Call) -> Result:
-        """Mark the run failed, and tell what came of it. Raises InvalidArguments, RunClosed."""
-        agent, run = call.principal.agent, _run(call)
-        await self.runs.store.transact(partial(self.runs.mark, agent=agent, run=run, state="failed", why="agent"))
-        self.undoing.wake()
-        found = await self.undoing.wait(agent, run, self.patience)
+    async def run(call: Call) -> Result:
+        agent, name = call.principal.agent, run_of(call)
+        await runs.store.transact(partial(runs.mark, agent=agent, run=name, state="failed", why="agent"))
+        runs.leases.forget((agent, name))
+        undoing.wake()
+        found = await undoing.wait(agent, name, PATIENCE)
         if found is None or found.state == "finished":
-            raise RunClosed(f"Run {run!r} is finished, so it cannot be undone. Nothing was run; report how it stands.")
-        return _told(found, await aside(partial(self.runs.steps, agent, run)))
+            raise RunClosed(f"Run {name!r} is finished, so it cannot be undone. Nothing was run; report how it stands.")
+        return _told(found, await aside(partial(runs.steps, agent, name)))
 
-    async def mark(self, call: Call) -> Result:
-        """Raises InvalidArguments, RunClosed."""
-        agent, run, state = call.principal.agent, _run(call), str(call.arguments["state"])
-        lease = call.arguments.get("lease")
-        if lease is not None and state != "active":
-            raise InvalidArguments("A lease goes with state active only. Nothing was run; leave lease out.")
-        work = partial(self.runs.mark, agent=agent, run=run, state=state, lease=lease, why="agent")
-        if not await self.runs.store.transact(work):
-            raise RunClosed(f"Run {run!r} is over already. Nothing was run; begin a new run for new work.")
-        if state != "active":
-            self.runs.leases.forget((agent, run))
-            self.undoing.wake()
-        elif lease is not None:
-            self.runs.leases.grant((agent, run), lease)
-        return _answer(_SAID[state].format(run=run), {"run": run, "state": state})
+    return OwnTool(DEFINITION, run, FACTS)
 
 
-def _run(call: Call) -> str:
+def run_of(call: Call) -> str:
+    """The run that the argument names, else that of the call. Raises InvalidArguments."""
     run = call.arguments.get("run", call.run)
     if run is None:
         raise InvalidArguments(

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.call import Call, Facts, Result
+from gateway.call import OWN, Call, Facts, Result
+from gateway.catalog import Offer, compile_tools
 from gateway.errors import Unexpected
 
 
@@ -28,6 +29,12 @@ class OwnTools:
 
     def __init__(self, tools: Iterable[OwnTool]) -> None:
         self.by_name = {tool.name: tool for tool in tools}
+
+    def offer(self) -> Offer:
+        """Their part of the catalog: like that of an upstream that is always up."""
+        definitions = [tool.definition for tool in self.by_name.values()]
+        tools = compile_tools(OWN, definitions, lambda name: self.by_name[name].facts, lambda name: {})
+        return Offer(OWN, up=True, era="modern", tools=tools)
 
     async def __call__(self, call: Call) -> Result:
         if call.permit is None or call.tool not in self.by_name:

@@ -159,8 +159,8 @@ class _Reader:
         """Faults in what a test names: its object, its agent, its rule."""
         for kind in ACTIONS.keys() & test.keys():
             target = test[kind]
-            known = [*self.servers, OWN] if self.servers else [str(target).partition("/")[0]]
-            if fault := target_fault(kind, target, known):
+            servers = [*self.servers, OWN] if self.servers else [str(target).partition("/")[0]]
+            if fault := target_fault(kind, target, servers):
                 yield kind, *fault
             elif target.endswith("*") or "*/" in target:
                 yield kind, "is a glob, but a test is of one object", "write the name of one"

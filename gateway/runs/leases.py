@@ -22,6 +22,9 @@ LONGEST = 2_592_000.0
 GRACE = 1.0
 """Seconds beyond a lease: a decision that another process made, and that renews it, is heard of within them."""
 
+_HELD = 10.0
+"""Seconds between two looks whether a ticket still holds a run: its decision is heard of, and renews the lease."""
+
 RunKey = tuple[str, str]
 """Agent and run: a run's name is the agent's own."""
 
@@ -55,7 +58,7 @@ class Leases:
         key = (call.principal.agent, call.run)
         if lease is not None:
             self.grant(key, lease)
-        counted = [] if call.server == OWN else [self.calls, *([] if _only_reads(call) else [self.changing])]
+        counted = [] if call.server == OWN else [self.calls, *([] if call.reads else [self.changing])]
         for counter in counted:
             counter[key] += 1
         try:
@@ -80,17 +83,17 @@ class Leases:
             lease.ends, lease.held = self.clock() + lease.seconds, False
 
     def hold(self, key: RunKey) -> None:
-        """Something else keeps the run from running out now; once it does not, it has a full lease again."""
+        """A ticket keeps the run from running out now; once it does not, it has a full lease again."""
         if (lease := self.leases.get(key)) is not None:
-            lease.held = True
+            lease.ends, lease.held = self.clock() + _HELD, True
 
     def forget(self, key: RunKey) -> None:
         self.leases.pop(key, None)
 
-    def overdue(self) -> list[RunKey]:
-        """Runs that have been silent for too long, with no call under way."""
-        now = self.clock()
-        return [key for key, lease in self.leases.items() if lease.ends + GRACE <= now and not self.calls[key]]
+    def overdue(self) -> list[tuple[RunKey, bool]]:
+        """Runs that have been silent for too long, with no call under way; and whether each was held when last seen."""
+        late = self.clock() - GRACE
+        return [(key, lease.held) for key, lease in self.leases.items() if lease.ends <= late and not self.calls[key]]
 
 
 def lease_of(call: Call) -> float | None:
@@ -108,7 +111,3 @@ def lease_of(call: Call) -> float | None:
             "give _meta['toolgate/run'] too, or leave the lease out."
         )
     return float(value)
-
-
-def _only_reads(call: Call) -> bool:
-    return call.action != "call" or (call.definition is not None and call.definition.facts.read_only)

@@ -16,7 +16,7 @@ from gateway.events import event_row, insert_events
 from gateway.runs.rows import Step, counted, locked, move
 from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
-from gateway.tables import runs, steps, tickets
+from gateway.tables import calls, runs, steps, tickets
 
 MASKED = "[secret]"
 _UNDECIDED = "nobody decided on the ticket before"
@@ -70,7 +70,9 @@ class Outcomes:
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(attempts=attempts))
         made = attempts % of.attempts
         if made == 0:
-            self.stuck(connection, step, f"{of.attempts} attempts failed, the last because {failed.why}")
+            self.stuck(
+                connection, step, f"{of.attempts} attempts failed, the last because {failed.why}: approve to try again"
+            )
             return True
         wait = max(failed.rest, self.draw() * min(of.cap, of.base * 2 ** (made - 1)))
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(due=self.clock() + wait))
@@ -102,6 +104,8 @@ class Outcomes:
             if decision == "expired":
                 self.stuck(connection, step, _UNDECIDED)
                 continue
+            doubted = (calls.c.agent == step.agent) & (calls.c.key == step.key) & (calls.c.state == "unknown")
+            connection.execute(calls.delete().where(doubted))
             if decision == "rejected":
                 connection.execute(of.values(state="settled"))
             else:

@@ -40,12 +40,12 @@ _LOOK = 0.5
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
-_UNKNOWN = "it is not known whether it ran"
+_UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
 
 class Undoing:
-    """`send` are the controls from intent inward. `tool` tells what an upstream offers now, `policy` the digest in
-    force, `read_only` whether an agent may only read.
+    """`tool` tells what an upstream offers now, `policy` the digest in force, `read_only` whether an agent may only
+    read.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Undoing:
         approvals: Approvals,
         settings: RunSettings,
         metrics: Metrics,
-        send: CallNext,
         tool: Callable[[str, str], Tool | None],
         policy: Callable[[], str],
         read_only: Callable[[str], bool],
@@ -63,15 +62,18 @@ class Undoing:
     ) -> None:
         self.outcomes = Outcomes(runs, approvals, settings, tool, draw, clock)
         self._runs, self._approvals, self._metrics = runs, approvals, metrics
-        self._send, self._tool, self._policy, self._read_only = send, tool, policy, read_only
+        self._tool, self._policy, self._read_only = tool, policy, read_only
         self._keep, self._longest, self._clock = settings.keep, settings.cap, clock
         self._tasks: dict[RunKey, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._woken, self._ended = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """For ever. A run that was active when the process before this one ended has a full lease again."""
+    async def run(self, send: CallNext) -> None:
+        """For ever; `send` are the controls from intent inward.
+
+        A run that was active when the process before this one ended has a full lease again.
+        """
         unwatch = self._approvals.watch(self._heard)
         leased, swept = False, 0.0
         try:
@@ -81,9 +83,10 @@ class Undoing:
                     if not leased:
                         await self._restore_leases()
                         leased = True
-                    await self._look()
+                    await self._look(send)
                     if time.monotonic() - swept > _SWEEP:
-                        await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep))
+                        while await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep)):
+                            pass
                         swept = time.monotonic()
                 except Unrecorded:
                     pass  # the store says so itself, and is looked at again
@@ -135,11 +138,11 @@ class Undoing:
             if run.lease is not None:
                 self._runs.leases.grant((run.agent, run.run), run.lease)
 
-    async def _look(self) -> None:
+    async def _look(self, send: CallNext) -> None:
         leases = self._runs.leases
-        for key in leases.overdue():
-            held = key in leases.leases and leases.leases[key].held
-            if await self._transact(partial(self._runs.lapse, agent=key[0], run=key[1], spared=held)):
+        overdue = leases.overdue()
+        for (key, held), holds in zip(overdue, await self._lapsed(overdue), strict=True):
+            if holds:
                 leases.hold(key)
             elif held:
                 leases.renew(key)
@@ -152,9 +155,17 @@ class Undoing:
         for key in rolling:
             leases.forget(key)
             if key not in self._tasks and not leases.changing[key] and not self._read_only(key[0]):
-                task = asyncio.get_running_loop().create_task(self._undo(*key))
+                task = asyncio.get_running_loop().create_task(self._undo(*key, send))
                 self._tasks[key] = task
                 task.add_done_callback(partial(self._over, key))
+
+    async def _lapsed(self, overdue: list[tuple[RunKey, bool]]) -> list[bool]:
+        """Have runs fail whose lease ran out; for each, whether a pending ticket keeps it from that."""
+
+        def work(connection: Connection) -> list[bool]:
+            return [self._runs.lapse(connection, *key, spared=held) for key, held in overdue]
+
+        return await self._transact(work) if overdue else []
 
     def _read(self) -> tuple[list[RunKey], bool]:
         with self._runs.store.engine.connect() as connection:
@@ -167,7 +178,7 @@ class Undoing:
         self._ended.set()
         self._ended = asyncio.Event()
 
-    async def _undo(self, agent: str, run: str) -> None:
+    async def _undo(self, agent: str, run: str, send: CallNext) -> None:
         """Undo the steps of a run that are left, the latest first, one after the other."""
         begun = self._clock()
         while not self._read_only(agent):
@@ -181,7 +192,7 @@ class Undoing:
             async with self._slots[step.server]:
                 if self._stopping.is_set():
                     return
-                outcome = await self._attempt(step)
+                outcome = await self._attempt(step, send)
             await self._record(step, outcome)
 
     async def _rest(self, seconds: float) -> None:
@@ -206,21 +217,22 @@ class Undoing:
             result = "stuck"
         self._metrics.undo_steps.labels(result).inc()
 
-    async def _attempt(self, step: Step) -> Failed | Stuck | None:
+    async def _attempt(self, step: Step, send: CallNext) -> Failed | Stuck | None:
         """Undo one step; None when it is undone. Raises Unrecorded when that cannot be told now."""
         try:
             plan = self._runs.plan(step.call, step.sealed)
         except Unsealable as error:
             return Stuck(str(error))
         if plan.missing:
-            return Stuck(f"what it needs was not found in the call and its answer: {', '.join(plan.missing)}")
+            missing = ", ".join(plan.missing)
+            return Stuck(f"the call and its answer lack what it needs ({missing}): undo it by hand, and reject")
         tool = self._tool(step.server, step.undo)
         if tool is None:
             return Failed(f"{step.server} does not offer {step.undo} now")
         if (problem := tool.check(plan.arguments)) is not None:
             return Stuck(f"its arguments do not fit {step.undo}: {problem}")
         try:
-            result = await self._send(self._call(step, plan, tool))
+            result = await send(self._call(step, plan, tool))
         except Unrecorded:
             raise
         except Refused as refused:

@@ -30,6 +30,8 @@ def server() -> Iterator[FakeGateway]:
 @pytest.fixture
 def gateway(server: FakeGateway) -> FakeGateway:
     server.calls.clear()
+    server.own.clear()
+    server.hidden.clear()
     server.instead.clear()
     server.breaks = ""
     return server

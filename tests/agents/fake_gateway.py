@@ -28,9 +28,14 @@ class Recorded:
 
 @dataclass
 class FakeGateway:
-    """What the server was asked, and `instead`: results given in place of a tool's own."""
+    """What the server was asked, and `instead`: results given in place of a tool's own.
+
+    `own` are the calls of the gateway's own tools; `hidden` are the tools that nobody is shown.
+    """
 
     calls: list[Recorded] = field(default_factory=list)
+    own: list[Recorded] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
     instead: dict[str, Callable[[dict[str, Any]], Any]] = field(default_factory=dict)
     breaks: str = ""
     """The tool whose answers break off half way."""
@@ -38,6 +43,10 @@ class FakeGateway:
 
     def tools(self) -> list[str]:
         return [call.tool for call in self.calls]
+
+    def marks(self) -> list[tuple[str, str]]:
+        """Each run that was marked or rolled back, and as what, in order."""
+        return [(call.arguments["run"], call.arguments.get("state", "rollback")) for call in self.own]
 
     def refuse(self, tool: str, text: str, reason: str = "denied") -> None:
         refusal = {"toolgate/refusal": {"reason": reason, "call": "c1"}}
@@ -47,12 +56,16 @@ class FakeGateway:
         self.instead[tool] = lambda arguments: result
 
     async def record(self, ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "tools/list":
+            listed = await call_next(ctx)
+            shown = [tool for tool in listed["tools"] if tool["name"] not in self.hidden]
+            return {**listed, "tools": shown}
         if ctx.method != "tools/call":
             return await call_next(ctx)
         params = ctx.params
         token = ctx.request.headers["authorization"].removeprefix("Bearer ")
-        seen = Recorded(params["name"], params.get("arguments") or {}, token, params["_meta"])
-        self.calls.append(seen)
+        seen = Recorded(params["name"], params.get("arguments") or {}, token, params.get("_meta") or {})
+        (self.own if seen.tool.startswith("toolgate__") else self.calls).append(seen)
         if seen.tool not in self.instead:
             return await call_next(ctx)
         result = self.instead[seen.tool](seen.arguments)

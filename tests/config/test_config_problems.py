@@ -34,6 +34,10 @@ def server(lines: str) -> str:
     return f"[servers.shop]\n{lines}\n"
 
 
+def webhook(url: str = "https://a/", secret: str = f"whsec_{'A' * 32}") -> str:
+    return f'[approvals.webhook]\nurl = "{url}"\nsecret = "{secret}"'
+
+
 URL = 'url = "http://127.0.0.1:9101/mcp"\n'
 
 
@@ -57,6 +61,13 @@ URL = 'url = "http://127.0.0.1:9101/mcp"\n'
         ('[gateway]\nallowed_hosts = ["http://x"]', "gateway.allowed_hosts[0]", "is none of the values"),
         ('[gateway]\nallowed_origins = ["x"]', "gateway.allowed_origins[0]", "is none of the values"),
         ("[breaker]\nwindow = 2\nfailures = 3", "breaker", "would never open"),
+        ("[approvals]\nhold = 0", "approvals.hold", "must be more than 0"),
+        ('[approvals]\nconsole = "example.com"', "approvals.console", "is not an http or https URL"),
+        ('[approvals.webhook]\nurl = "http://a/"', "approvals.webhook.secret", "is missing"),
+        (webhook(url="ftp://a/"), "approvals.webhook.url", "is not an http or https URL"),
+        (webhook(url="http://u:p@a/"), "approvals.webhook.url", "has credentials in it"),
+        (webhook(secret="whsec_c2hvcnQ="), "approvals.webhook.secret", "is no secret of Standard Webhooks"),
+        (webhook(secret="c2hvcnQ="), "approvals.webhook.secret", "is no secret of Standard Webhooks"),
         ("[retry]\nbase = 2.0\ncap = 1.0", "retry", "has a cap below its base"),
         ("[retry]\nbudget = 1.1", "retry.budget", "must be at most 1"),
         ("[servers]\nshop = 1", "servers.shop", "must be a table"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import policy
+from gateway.call import OWN
 from gateway.config import load, load_without_servers, outline
 from gateway.errors import ConfigError, Problem
 from gateway.policy import Policy
@@ -18,7 +19,7 @@ from gateway.policy.rules import nearest
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A loaded policy, the folder it is from and the names of the configured servers."""
+    """A loaded policy, the folder it is from and the names of the configured servers, the gateway's own among them."""
 
     policy: Policy
     folder: Path
@@ -33,7 +34,7 @@ def opened(config: Path) -> Opened:
 
 
 def server_names(config: Path) -> list[str]:
-    return outline(config, os.environ)[1]
+    return [*outline(config, os.environ)[1], OWN]
 
 
 def offered(config: Path) -> tuple[dict[str, Mapping[str, Mapping[str, Any]]], bool]:

@@ -1,0 +1,49 @@
+"""`toolgate__await_approval`: come back for a call that waits for people. The face does the waiting."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gateway.approvals import Approvals
+from gateway.aside import aside
+from gateway.call import Call, Facts, Result
+from gateway.errors import TicketUnknown
+from gateway.own.tools import OwnTool, answer
+
+DEFINITION: dict[str, Any] = {
+    "name": "await_approval",
+    "title": "Wait for an approval",
+    "description": (
+        "Wait for the decision on a call that needs a person's approval, or for the answer to a request made with "
+        "toolgate__escalate. Once the call is approved it is run, and this tool returns its result, exactly as the "
+        "call itself would have. It returns within about a minute; when it says that the approval is still pending, "
+        "call it again. Calling it again is safe: an approved call is run once."
+    ),
+    "inputSchema": {
+        "type": "object",
+        "properties": {
+            "ticket": {"type": "string", "description": "The ticket that the pending answer named.", "maxLength": 64}
+        },
+        "required": ["ticket"],
+        "additionalProperties": False,
+    },
+    "annotations": {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": True, "openWorldHint": False},
+}
+FACTS = Facts(idempotent=True, read_only=True)
+
+
+def await_approval(approvals: Approvals) -> OwnTool:
+    """Says which ticket is meant, in `_meta`: whoever serves the client waits for it, and redeems it."""
+
+    async def run(call: Call) -> Result:
+        name = str(call.arguments["ticket"])
+        ticket = await aside(partial(approvals.get, name))
+        if ticket is None or ticket.agent != call.principal.agent or ticket.kind == "undo":
+            raise TicketUnknown(
+                "There is no such ticket of yours. Nothing was run; use a ticket exactly as a pending answer named it, "
+                "or make the call again."
+            )
+        return answer(f"Ticket {ticket.id} is known.", pending=ticket.id)
+
+    return OwnTool(DEFINITION, run, FACTS)

@@ -20,7 +20,7 @@ def nursery() -> Iterator[Nursery]:
         yield nursery
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Office]:
     folder: Path = tmp_path_factory.mktemp("office")
     with Office(folder, nursery) as office:

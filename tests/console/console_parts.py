@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any, Self
 import aiohttp
 from gateway_process import GatewayProcess
 from recorder import Nursery, shops
+from sqlalchemy import update
 
 from gateway.approvals import Ticket
 from gateway.call import Call, Facts, Permit, Principal, Silent, Tool
 from gateway.config import load
 from gateway.state import State
+from gateway.tables import tickets
 from gateway.terms import Gate, Terms, Tier
 
 POLICIES = {
@@ -34,7 +37,7 @@ bind = { customer_id = { const = "C-1042" } }
 gate = { type = "approval", words = "Is the order really cancelled?" }
 [[allow]]
 tool = "shop/note"
-gate = { type = "approval", expires = "2s" }
+gate = { type = "approval" }
 """,
     "clerk.toml": 'agent = "clerk"\ndescription = "Reads."\n[[allow]]\ntool = "shop/look"\n',
 }
@@ -85,6 +88,11 @@ class Office:
         assert found is not None
         return found
 
+    def hurry(self, ticket: str, column: str) -> None:
+        """Have what is due to a ticket at `expires` or `escalates` be due now."""
+        due = update(tickets).where(tickets.c.id == ticket).values(**{column: time.time()})
+        assert self.state.store.write(due) == 1
+
     def decide(self, ticket: str, reviewer: str, verdict: Any = "approve", **more: Any) -> None:
         decide = self.state.approvals.decide
         self.state.store.run(partial(decide, ticket=ticket, reviewer=reviewer, verdict=verdict, **more))
@@ -131,10 +139,11 @@ def call(
 
 
 class Api:
-    """A client of the HTTP API: one request, the status and the JSON of its answer."""
+    """A client of the HTTP API: one request, the status and the JSON of its answer. It comes from `address`."""
 
-    def __init__(self, office: Office, token: str | None) -> None:
+    def __init__(self, office: Office, token: str | None, address: str = "127.0.0.1") -> None:
         self._office = office
+        self._address = address
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
@@ -146,14 +155,10 @@ class Api:
 
     async def _ask(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, Any]:
         told = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        connector = aiohttp.TCPConnector(local_addr=(self._address, 0))
+        body = None if data is None else io.BytesIO(data)
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as session,
-            session.request(method, self._office.url(path), data=data, headers=told) as response,
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session,
+            session.request(method, self._office.url(path), data=body, headers=told) as response,
         ):
             return response.status, await response.json()
-
-
-@contextmanager
-def office_in(folder: Path, nursery: Nursery) -> Iterator[Office]:
-    with Office(folder, nursery) as office:
-        yield office

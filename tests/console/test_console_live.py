@@ -56,18 +56,21 @@ def test_the_open_page_of_a_ticket_shows_a_decision_made_elsewhere(browser: Brow
 
 
 def test_what_is_being_typed_stays_when_the_ticket_goes_to_the_next_tier(browser: Browser, office: Office) -> None:
-    ticket = office.seed(gate=tiers("anna", "lead", after=2.0))
+    ticket = office.seed(gate=tiers("anna", "lead"))
     page = browser.signed_in("anna", f"/console/tickets/{ticket}")
     page.locator("#words-approve").fill("half a sen")
+    office.hurry(ticket, "escalates")
     expect(page.locator(".tiers .asked")).to_have_count(2, timeout=6_000)
     expect(page.locator("#words-approve")).to_have_value("half a sen")
 
 
 def test_a_ticket_that_expires_shows_it_and_cannot_be_decided(browser: Browser, office: Office) -> None:
-    ticket = office.seed(tool="note", bound={}, gate=approval(expires=2.0))
+    ticket = office.seed(gate=approval(expires=200.0))
     waiting = browser.signed_in()
     page = browser.signed_in("anna", f"/console/tickets/{ticket}")
     expect(page.locator("#head .left")).to_have_class("left soon")
+    expect(waiting.locator(f"#t-{ticket}")).to_be_visible()
+    office.hurry(ticket, "expires")
     expect(page.locator("#head")).to_contain_text("time ran out", timeout=6_000)
     expect(page.locator("#decide button")).to_have_count(0)
     expect(waiting.locator(f"#t-{ticket}")).to_have_count(0)

@@ -52,12 +52,13 @@ def current(ticket: Ticket) -> dict[str, Any]:
     shown = dict(ticket.shown)
     if ticket.edited is None:
         return shown
-    edited = {
+    after = {
         # What the edit left alone, a secret always, is shown as it was.
         name: shown[name] if name in shown and name in ticket.given and same(value, ticket.given[name]) else value
         for name, value in ticket.edited.items()
     }
-    return {**{name: shown[name] for name in ticket.bound if name in shown}, **edited}
+    after |= {name: shown[name] for name in ticket.bound if name in shown}
+    return {name: after[name] for name in [*(name for name in shown if name in after), *(after.keys() - shown.keys())]}
 
 
 def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def test_the_reservations_came_back_by_the_lease_and_the_decline_by_the_agents_o
     with closing(sqlite3.connect(played[0] / "toolgate.db")) as store:
         told = store.execute(
             "select substr(run, 1, 8), json_extract(data, '$.why') from events"
-            " where kind = 'run' and agent = 'inventory' and json_extract(data, '$.state') = 'rolling_back' order by seq"
+            " where kind = 'run' and agent = 'inventory' and json_extract(data, '$.state') = 'rolling_back'"
+            " order by seq"
         ).fetchall()
     assert told == [("ORD-7002", "agent"), ("ORD-7003", "lease")]

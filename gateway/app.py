@@ -37,6 +37,8 @@ from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
+from gateway.mcp_face.tasks import Tasks
+from gateway.mcp_face.waiting import Waiting
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
 from gateway.own import OwnTools
@@ -140,15 +142,18 @@ class Gateway:
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
-        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
+        chain = order.chain(controls, bridge.send)
+        self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)
+        relay = Relay(self.catalog, lists, self.waiting, throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
-        listen = Listen(self.audience, lists, self.watch)
+        self.tasks = Tasks(relay, self.waiting, patience)
+        listen = Listen(self.audience, lists, self.watch, self.tasks)
 
         def legacy(module: ModuleType, face: str | None) -> Any:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        modern = Modern(relay, self.catalog, self.parking, listen, max_body)
+        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body)
         visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
 
@@ -190,6 +195,7 @@ class Gateway:
         finally:
             await self.door.sessions.close()
             await self.parking.close()
+            await self.tasks.close()
             await self.undoing.close()
             await _end(tasks)
             self.tokens.close()

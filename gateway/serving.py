@@ -8,7 +8,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -67,7 +68,18 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end."""
+    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end.
+
+    `leaving` is called then: requests that wait are to be answered, so that they do not have to be cut off.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -101,7 +113,7 @@ def serve(config: Config) -> int:
             )
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
             print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
-            await Server(settings).serve(sockets=[listener])
+            await Server(settings, gateway.waiting.close).serve(sockets=[listener])
 
     _settle_memory()
     uvloop.run(run())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from anthropic import transform_schema
-from fake_gateway import FakeGateway
+from fake_gateway import FakeGateway, undone
 from scripted_turns import MakeAgent, Turns, answer, calls, text, use
 
 from agents import pipeline
@@ -29,14 +29,6 @@ COUNTED = {
 }
 REFUND = use(1, "payment__refund_card", {"charge_id": "chg_1", "amount": 5, "reason": "late"})
 PENDING = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"toolgate/pending": "T1"}}
-
-
-def undone(run: str, *tools: str, waiting: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the gateway answers to a rollback that undid calls of `tools`, and left those in `waiting` to people."""
-    calls = [{"call": "c1", "server": "inventory", "tool": tool} for tool in tools]
-    stuck = [{"call": "c2", "server": "inventory", "tool": tool, "ticket": "T1"} for tool in waiting]
-    told = {"run": run, "state": "rolled_back", "undone": calls, "waiting": stuck, "left": []}
-    return {"content": [{"type": "text", "text": f"{run} is undone."}], "structuredContent": told}
 
 
 async def stage(

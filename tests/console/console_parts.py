@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import time
+import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import aiohttp
 from gateway_process import GatewayProcess
+from raw_client import Modern
 from recorder import Nursery, shops
 from sqlalchemy import update
 
@@ -39,7 +41,7 @@ gate = { type = "approval", words = "Is the order really cancelled?" }
 tool = "shop/note"
 gate = { type = "approval" }
 """,
-    "clerk.toml": 'agent = "clerk"\ndescription = "Reads."\n[[allow]]\ntool = "shop/look"\n',
+    "clerk.toml": 'agent = "clerk"\ndescription = "Reads."\n[[allow]]\ntool = "shop/*"\n',
 }
 REFUND = {"amount": 900, "text": "order 77 was cancelled", "card_token": "tok_4242424242"}
 
@@ -96,6 +98,16 @@ class Office:
     def decide(self, ticket: str, reviewer: str, verdict: Any = "approve", **more: Any) -> None:
         decide = self.state.approvals.decide
         self.state.store.run(partial(decide, ticket=ticket, reviewer=reviewer, verdict=verdict, **more))
+
+
+def ask(office: Office, agent: str, tool: str, arguments: Mapping[str, Any], **meta: Any) -> str:
+    """An agent makes a call; what it is answered, as it stands on the wire."""
+    client = Modern(None, office.url("/mcp"), office.gateway.headers(agent))  # type: ignore[arg-type]
+    params = {"name": tool, "arguments": arguments}
+    headers, body = client.message("tools/call", params, 1, **{f"toolgate/{name}": meta[name] for name in meta})
+    told = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **headers}
+    with urllib.request.urlopen(urllib.request.Request(client.url, body, told), timeout=20) as answer:
+        return str(answer.read().decode())
 
 
 def approval(**fields: Any) -> Gate:

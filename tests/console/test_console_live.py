@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import urllib.request
-from typing import Any
-
 from console_browser import Browser
-from console_parts import REFUND, Office, approval, tiers
+from console_parts import REFUND, Office, approval, ask, tiers
 from playwright.sync_api import expect
-from raw_client import Modern
 
 SOON = 2_000
 """Milliseconds in which a page shows what changed; the browser itself is much of it."""
-
-
-def ask(office: Office, tool: str, arguments: dict[str, Any]) -> None:
-    """An agent calls a gated tool, and does not wait for long."""
-    client = Modern(None, office.url("/mcp"), office.gateway.headers("support"))  # type: ignore[arg-type]
-    headers, body = client.message("tools/call", {"name": tool, "arguments": arguments}, 1)
-    told = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **headers}
-    request = urllib.request.Request(client.url, body, told)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        assert b"NOT EXECUTED" in answer.read()
 
 
 def test_a_call_that_an_agent_makes_arrives_in_the_open_list(browser: Browser, office: Office) -> None:
     page = browser.signed_in()
     expect(page.locator("#live")).to_have_text("Live")
     before = page.locator(".row").count()
-    ask(office, "shop__pay", {**REFUND, "amount": 123})
+    assert "NOT EXECUTED" in ask(office, "support", "shop__pay", {**REFUND, "amount": 123})
     arrived = page.locator(".row").filter(has_text="amount: 123")
     expect(arrived).to_be_visible(timeout=SOON)
     expect(arrived).to_contain_text('customer_id: "C-1042"')

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
-from gateway.admin import Admin
+from gateway.admin.site import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN

@@ -43,7 +43,7 @@ def _arguments(ticket: Ticket) -> Iterator[Argument]:
             yield Argument(name, value, filled, secret)
         else:
             yield Argument(name, after[name], filled, secret, "changed", value)
-    for name in after.keys() - before.keys():
+    for name in [name for name in after if name not in before]:
         yield Argument(name, after[name], secret=name in ticket.secrets, change="added")
 
 
@@ -58,7 +58,7 @@ def current(ticket: Ticket) -> dict[str, Any]:
         for name, value in ticket.edited.items()
     }
     after |= {name: shown[name] for name in ticket.bound if name in shown}
-    return {name: after[name] for name in [*(name for name in shown if name in after), *(after.keys() - shown.keys())]}
+    return {name: after[name] for name in [*shown, *after] if name in after}
 
 
 def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:

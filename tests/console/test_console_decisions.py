@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from console_browser import Browser
-from console_parts import REFUND, Office, approval, call, tiers
+from console_parts import REFUND, Office, approval, ask, call, tiers
 from playwright.sync_api import Page, expect
 
 
@@ -76,6 +76,24 @@ def test_an_edit_shows_before_and_after_and_leaves_the_rest_as_it_was(browser: B
     expect(page.locator(".argument.changed")).to_have_count(1)
     stands = office.ticket(ticket)
     assert (stands.state, stands.edited) == ("approved", {**given, "amount": 450})
+
+
+def test_what_was_approved_as_edited_runs_once_when_the_agent_comes_for_it(browser: Browser, office: Office) -> None:
+    asked = {**REFUND, "text": "all of it"}
+    assert "NOT EXECUTED" in ask(office, "support", "shop__pay", asked, key="e2e")
+    page = browser.signed_in()
+    page.locator(".row").filter(has_text="all of it").click()
+    page.locator("#edit summary").click()
+    page.locator("#edit").get_by_label("text").fill("half of it")
+    page.get_by_role("button", name="Approve as edited").click()
+    expect(page.locator("#head")).to_contain_text("Approved, not used yet")
+    for _ in range(2):
+        assert "half of it" in ask(office, "support", "shop__pay", asked, key="e2e")
+    expect(page.locator("#head")).to_contain_text("Approved and used")
+    ran = [each["text"] for each in office.shop.executions() if each["tool"] == "pay"]
+    assert (ran.count("half of it"), ran.count("all of it")) == (1, 0)
+    page.reload()
+    expect(page.locator("#lately tbody tr").first).to_contain_text("shop/pay ok")
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ def killed(shop: Shop) -> None:
         say(f"Lamps in stock while the order is under way: {stock(shop)}.")
         agent.child.kill()
     say(f"The process with all five agents is killed (kill -9). Its runs have a lease of {LEASE} seconds.")
-    until = time.monotonic() + PATIENCE
+    killed_at = time.monotonic()
     while (after := stock(shop)) != before:
-        if time.monotonic() > until:
+        if time.monotonic() > killed_at + PATIENCE:
             raise Surprise(f"the stock was {before}, and is still {after} {PATIENCE:g} seconds later")
         time.sleep(0.25)
-    say(f"Lamps in stock after the lease: {after}. Nobody had to do anything.")
-    typed(shop, "runs", "list")
+    say(f"Lamps in stock {time.monotonic() - killed_at:.1f} seconds later: {after}. Nobody had to do anything.")
+    typed(shop, "runs", "list", "--state", "rolled_back")
 
 
 def _ticket(shop: Shop) -> str:

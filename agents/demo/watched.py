@@ -17,6 +17,8 @@ from agents.demo.shop import ROOT, Shop, inherited, toolgate
 
 PATIENCE = 30.0
 """Seconds that a line of a working agent may take to come."""
+_SCREEN = threading.Lock()
+"""Held from a command to its output, so that no line of an agent stands between them."""
 
 
 @dataclass(slots=True)
@@ -29,7 +31,8 @@ class Working:
     def show(self) -> None:
         assert self.child.stdout is not None
         for line in self.child.stdout:
-            say(f"  {line.rstrip()}")
+            with _SCREEN:
+                say(f"  {line.rstrip()}")
             self.lines.put(line)
         self.lines.put(None)
 
@@ -75,11 +78,12 @@ def typed(shop: Shop, *arguments: str, token: str = "", hidden: bool = False) ->
     """
     command = [toolgate(), *arguments, "--config", str(ROOT / "gateway.toml")]
     here = inherited({**shop.environment, "TOOLGATE_REVIEWER_TOKEN": token})
-    done = subprocess.run(command, env=here, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not hidden or done.returncode != 0:
-        say(f"$ toolgate {shlex.join(arguments)}")
-        for line in (done.stdout + done.stderr).splitlines():
-            say(f"  {line}")
+    with _SCREEN:
+        done = subprocess.run(command, env=here, cwd=ROOT, capture_output=True, text=True, check=False)
+        if not hidden or done.returncode != 0:
+            say(f"$ toolgate {shlex.join(arguments)}")
+            for line in (done.stdout + done.stderr).splitlines():
+                say(f"  {line}".rstrip())
     if done.returncode != 0:
         raise Surprise(f"the command ended with status {done.returncode}")
     return done.stdout

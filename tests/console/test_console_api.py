@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 from console_parts import REFUND, Api, Office, approval, tiers
+from raw_client import eventually
 
 SHOWN = {**REFUND, "card_token": "[secret]", "customer_id": "C-1042"}
 
@@ -117,6 +119,21 @@ async def test_who_may_not_decide_hears_why(office: Office, anna: Api) -> None:
     office.decide(twice, "ben", arguments={"amount": 2})
     cyd = Api(office, office.reviewer("cyd"))
     assert await reason(cyd.post(f"/api/tickets/{twice}/approve", {"fingerprint": seen})) == (409, "edited")
+
+
+async def test_while_the_store_cannot_be_written_nothing_is_decided(office: Office, anna: Api) -> None:
+    ticket = office.seed()
+    with closing(sqlite3.connect(office.state.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await reason(anna.post(f"/api/tickets/{ticket}/approve")) == (503, "unrecorded")
+        assert (await anna.get(f"/api/tickets/{ticket}"))[1]["state"] == "pending"
+        other.execute("ROLLBACK")
+
+    async def approved() -> bool:
+        return (await anna.post(f"/api/tickets/{ticket}/approve"))[0] == 200
+
+    await eventually(approved, 10)
+    assert len(office.ticket(ticket).decisions) == 1
 
 
 async def test_only_a_reviewers_token_gets_in(office: Office) -> None:

@@ -27,7 +27,7 @@ SCENES = [
     "within the bound, 1500 cents, and sure of it: answered",
     "I refunded 25.00 of the 120.00 that CUS-1001 asked for.",
     "Lamps in stock while the order is under way: 36.",
-    "Lamps in stock after the lease: 38.",
+    "seconds later: 38. Nobody had to do anything.",
     'records__search_orders {"text": "12345; DROP TABLE orders;--"}: answered',
     'records__run_query {"sql": "12345; DROP TABLE orders;--"}: refused (unsafe_arguments)',
     'records__run_query {"sql": "SELECT count(*) FROM orders"}: answered',
@@ -67,12 +67,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             command = [sys.executable, "-m", "agents.demo", *more]
             copies.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out))
     outputs = "".join((folder / "output").read_text() for folder in folders)
-    assert [copy.wait(150) for copy in copies] == [0, 0], outputs
+    assert [copy.wait(240) for copy in copies] == [0, 0], outputs
     assert marked(mark) == []
     return folders
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_two_copies_side_by_side_end_well_and_leave_nothing_running(played: list[Path]) -> None:
     for folder in played:
         text = (folder / "output").read_text()

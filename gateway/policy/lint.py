@@ -81,7 +81,7 @@ def _crowded(policy: Policy, tools: Tools) -> Iterator[Problem]:
 
 
 def _destructive(policy: Policy, tools: Tools) -> Iterator[Problem]:
-    """A role's rule is told of once for each tool. The gateway's own tools undo what the agent itself did."""
+    """A role's rule is told of once for each tool. With the gateway's own, an agent undoes only what it did itself."""
     found: dict[tuple[str, str, str], Problem] = {}
     for agent in sorted(policy.agents):
         for server, offered in tools.items():

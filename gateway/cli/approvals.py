@@ -7,7 +7,6 @@ the folder can read all of it; deciding needs a reviewer's token.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -16,21 +15,17 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from gateway import policy
 from gateway.admin.edits import Unfit, merged
-from gateway.admin.shape import approvals, content, current, iso, ticket_json
+from gateway.admin.shape import approved_by, content, current, iso, ticket_json
 from gateway.approvals import Ticket, Verdict
 from gateway.approvals.ticket import Undecidable
-from gateway.catalog import checker
 from gateway.cli.argument_types import assignments
 from gateway.cli.files import open_state
 from gateway.cli.output import lasting, show_json, visible
 from gateway.cli.tickets import listing, sheet, statistics, what_runs
 from gateway.cli.who import reviewer
-from gateway.config import Config, load_without_servers, outline
+from gateway.config import Config, load_without_servers
 from gateway.errors import ConfigError, Problem
-from gateway.pins import Pins
-from gateway.policy.grant import ADVICE
 from gateway.state import State
 from gateway.tables import tickets
 
@@ -119,7 +114,9 @@ def _edit(arguments: argparse.Namespace, opened: State, config: Config) -> int:
         return _no(arguments, str(error).removesuffix("."), f"see {_show_it(ticket)}")
     if edited is None:
         return _no(arguments, "this changes nothing", "name other values, or use toolgate approvals approve")
-    if problem := _unfit(ticket, edited, opened, config):
+    from gateway.cli.edited import unfit
+
+    if problem := unfit(ticket, edited, opened, config):
         return _no(arguments, problem.removesuffix("."), "choose values that fit")
     return _decide(arguments, opened, config, "approve", edited, content(ticket))
 
@@ -176,35 +173,10 @@ def _told(ticket: Ticket, who: str, verdict: Verdict) -> str:
         return f"Ticket {ticket.id} is approved by {who}: a running gateway tries to undo it again."
     runs = f":\n\n{what_runs(ticket)}" if current(ticket) else "."
     if ticket.state == "pending":
-        so_far = f"{approvals(ticket)} of {ticket.approvers} reviewers have approved, so it still waits"
+        so_far = f"{len(approved_by(ticket))} of {ticket.approvers} reviewers have approved, so it still waits"
         return f"Ticket {ticket.id}: {so_far}. Then {target}{runs}"
     left = lasting(ticket.expires - time.time())
     return f"Ticket {ticket.id} is approved by {who}. Once, within {left}, {target}{runs}"
-
-
-def _unfit(ticket: Ticket, edited: Mapping[str, Any], opened: State, config: Config) -> str | None:
-    """Why the agent's policy or the tool would not take these arguments. Both are asked again when the call runs."""
-    _, servers = outline(config.path, os.environ)
-    decision = policy.load(config.policies_dir, servers).decide(
-        ticket.agent, ticket.server, ticket.tool, "call", edited
-    )
-    if not decision.allowed:
-        return f"{ticket.agent} is refused this: {decision.text.removesuffix(ADVICE).strip()}"
-    problem = _misfit(ticket, edited, opened)
-    return None if problem is None else f"the tool does not take these arguments: {problem}"
-
-
-def _misfit(ticket: Ticket, edited: Mapping[str, Any], opened: State) -> str | None:
-    """What of the arguments does not fit the schema of the tool, as far as it is pinned."""
-    pins = Pins(opened.store)
-    try:
-        rows = [row for row in pins.rows() if (row.pin.server, row.pin.tool) == (ticket.server, ticket.tool)]
-    finally:
-        pins.close()
-    definition = rows[0].definition if rows else None
-    if definition is None:
-        return None
-    return checker(json.loads(definition).get("inputSchema", {}))({**edited, **ticket.bound})
 
 
 def _ticket(arguments: argparse.Namespace, opened: State) -> Ticket:

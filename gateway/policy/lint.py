@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.call import OWN
 from gateway.errors import Problem
 from gateway.policy.contradiction import contradiction
 from gateway.policy.explain import terms
@@ -80,12 +81,12 @@ def _crowded(policy: Policy, tools: Tools) -> Iterator[Problem]:
 
 
 def _destructive(policy: Policy, tools: Tools) -> Iterator[Problem]:
-    """A role's rule is told of once for each tool."""
+    """A role's rule is told of once for each tool. With the gateway's own, an agent undoes only what it did itself."""
     found: dict[tuple[str, str, str], Problem] = {}
     for agent in sorted(policy.agents):
         for server, offered in tools.items():
             for tool, definition in offered.items():
-                if not _destroys(definition) or not _sees(policy, agent, server, tool):
+                if server == OWN or not _destroys(definition) or not _sees(policy, agent, server, tool):
                     continue
                 for rule in allows(policy, agent):
                     if rule.matches(server, tool, "call") and not terms(rule).keys() & {"gate", "limit", "budget"}:

@@ -53,7 +53,7 @@ def test_decisions_tiers_and_words_of_the_policy_are_shown(desk: Desk) -> None:
     desk.run("approvals", "approve", ticket.id, "--words", "It does.", **reviewer(desk))
     shown = desk.run("approvals", "show", ticket.id).stdout
     assert "look at     Does the order explain the sum?\n" in shown
-    assert "decides     2 different reviewers; 1 approved so far\n" in shown
+    assert "decides     2 different reviewers; approved so far by ann\n" in shown
     assert re.search(r"  ann approved it\n  > It does\.\n", shown)
     tiers = ask(desk, call({"amount": 2}), TIERS)
     assert "decides     lead; in 59 s also owner\n" in desk.run("approvals", "show", tiers.id).stdout

@@ -2,7 +2,8 @@
 
 `do` NAME is undone by `undo` NAME, `put` by the idempotent `take`, `wish` by `unwish`, whose argument its answer lacks.
 A name says how the server behaves: `name!2` is not undone at the first two attempts, `name~` not before the file
-`patience` is there beside the record, what is done to `name?` is never answered, nor is the first undoing of `name&`.
+`patience` is there beside the record, what is done to `name?` is never answered, nor is the first undoing of `name&`;
+`name%` is not done at all.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Deeds(Recorder):
         arguments = params.arguments or {}
         name, meta = arguments["name"], ctx.meta or {}
         await asyncio.sleep(arguments.get("delay", 0) / 2)
-        if params.name not in DOING and self._refuses(name):
+        if name.endswith("%") if params.name in DOING else self._refuses(name):
             return t.CallToolResult(content=[t.TextContent(text="not now")], is_error=True)
         self.write(tool=params.name, name=name, key=meta.get("toolgate/key"), at=time.monotonic(), arguments=arguments)
         await asyncio.sleep(arguments.get("delay", 0) / 2)
@@ -93,6 +94,11 @@ class Workshop:
             self._process.kill()
             stop(self._process)
             self._process = None
+
+    @property
+    def patience(self) -> Path:
+        """Once this file is there, what ends in `~` is undone."""
+        return self.folder / "patience"
 
     def table(self, extra: str = "") -> str:
         """Its table in `gateway.toml`."""

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
+from gateway.admin.site import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
@@ -98,8 +99,12 @@ class Gateway:
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door()
+        state, catalog = self.state, self.catalog
+        state.reviewers.agents = self.policy.agents
+        self.admin = Admin(config, state, catalog, lambda: self.policy)
         self.site = Starlette(
             routes=[
+                *self.admin.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
@@ -183,6 +188,7 @@ class Gateway:
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
+        work.append(self.admin.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -239,7 +245,8 @@ class Gateway:
             return False
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
-        self.policy, self.tokens.agents = policy, policy.agents
+        self.policy = policy
+        self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
         self.audience.rights_changed(changed)

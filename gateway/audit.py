@@ -7,11 +7,16 @@
 | settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
 | refusal | when a call is refused before its intent  | arguments, detail, token                    |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
+| ticket  | when a ticket is opened or changes, with the change | what was done, its state, what it is bound to |
+| decision | when a reviewer decides, with the ticket | reviewer, verdict, words, arguments before and after an edit |
+| notice  | when a notice of a ticket is given up     | which, of what, why                         |
 | gap     | once events can be written again          | what kept them from it, and since when      |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
 | mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 | reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
+| run     | when a run changes state, with the change | which, why; how many of its steps wait for people |
+| undo    | when a step of a run waits for people, or they decided | why, which ticket, attempts       |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 The next start writes that outcome, with the reason `crashed`.

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.approvals.book import Book
 from gateway.approvals.ticket import Ticket
 from gateway.changes import Changes
-from gateway.sealed import Unsealable
 from gateway.store import Store
 from gateway.tables import tickets
 
@@ -79,7 +78,7 @@ class Waiting:
             try:
                 with self._looking() as changes:
                     await self._follow(changes)
-            except (SQLAlchemyError, Unsealable) as error:
+            except SQLAlchemyError as error:
                 log.error("tickets cannot be read (%s): those who wait go on waiting", type(error).__name__)
             await asyncio.sleep(_AT_REST)
 
@@ -99,6 +98,9 @@ class Waiting:
             self._loop = asyncio.get_running_loop()
             if self._seen is None:
                 self._seen = changes.connection.execute(largest).scalar_one() or 0
+                for ticket in tuple(self._waiters):  # a decision just before that is not among what comes now
+                    if (now := self.get(ticket)) is not None:
+                        self._answer(now)
             yield changes
         finally:
             self._loop = None
@@ -114,11 +116,15 @@ class Waiting:
             self._seen = row.revision
             self._tell(self._book.read(row))
 
-    def _tell(self, ticket: Ticket) -> None:
+    def _answer(self, ticket: Ticket) -> None:
+        """Let those go on who wait for a ticket that is not pending any more."""
         if ticket.state != "pending":
             for future in self._waiters.get(ticket.id, ()):
                 if not future.done():
                     future.set_result(ticket)
+
+    def _tell(self, ticket: Ticket) -> None:
+        self._answer(ticket)
         for heard in tuple(self._watchers):
             try:
                 heard(ticket)

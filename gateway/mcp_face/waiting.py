@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
-from gateway.call import Call, CallNext, Principal, Result
+from gateway.call import PENDING, Call, CallNext, Principal, Result
 from gateway.catalog import Catalog
 from gateway.config import ApprovalSettings
-from gateway.controls.gate import PENDING
 from gateway.errors import Refused, Unrecorded
 from gateway.mcp_face.lists import SEPARATOR
 from gateway.mcp_face.relay import call_id

@@ -15,6 +15,8 @@
 | mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 | reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
+| run     | when a run changes state, with the change | which, why; how many of its steps wait for people |
+| undo    | when a step of a run waits for people, or they decided | why, which ticket, attempts       |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 The next start writes that outcome, with the reason `crashed`.

@@ -17,6 +17,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import logs
+from gateway.admin.console import PATH as CONSOLE
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.mcp_face.door import PATH
@@ -112,7 +113,10 @@ def serve(config: Config) -> int:
                 timeout_graceful_shutdown=_GRACE,
             )
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
-            print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
+            here = f"http://{config.gateway.host}:{port}"
+            console = config.approvals.console or f"{here}{CONSOLE}"
+            told = f"toolgate serves {here}{PATH}\nreviewers decide at {console}\n"
+            print(told, end="", file=sys.stderr, flush=True)
             await Server(settings, gateway.leave).serve(sockets=[listener])
 
     _settle_memory()

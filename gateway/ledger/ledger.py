@@ -146,7 +146,7 @@ class Ledger:
             claims.remove(connection, call.id)
         else:
             claims.become(connection, call.id, "done", self.clock(), reply)
-        if outcome == "ok" and result is not None and claims.in_run(call):
+        if result is not None and claims.in_run(call):
             self.runs.leave(connection, call, result)
 
     def _undone(self, connection: Connection, call: Call) -> None:

@@ -22,6 +22,9 @@ LONGEST = 2_592_000.0
 GRACE = 1.0
 """Seconds beyond a lease: a decision that another process made, and that renews it, is heard of within them."""
 
+_HELD = 10.0
+"""Seconds between two looks whether a ticket still holds a run: its decision is heard of, and renews the lease."""
+
 RunKey = tuple[str, str]
 """Agent and run: a run's name is the agent's own."""
 
@@ -80,17 +83,17 @@ class Leases:
             lease.ends, lease.held = self.clock() + lease.seconds, False
 
     def hold(self, key: RunKey) -> None:
-        """Something else keeps the run from running out now; once it does not, it has a full lease again."""
+        """A ticket keeps the run from running out now; once it does not, it has a full lease again."""
         if (lease := self.leases.get(key)) is not None:
-            lease.held = True
+            lease.ends, lease.held = self.clock() + _HELD, True
 
     def forget(self, key: RunKey) -> None:
         self.leases.pop(key, None)
 
-    def overdue(self) -> list[RunKey]:
-        """Runs that have been silent for too long, with no call under way."""
-        now = self.clock()
-        return [key for key, lease in self.leases.items() if lease.ends + GRACE <= now and not self.calls[key]]
+    def overdue(self) -> list[tuple[RunKey, bool]]:
+        """Runs that have been silent for too long, with no call under way; and whether each was held when last seen."""
+        late = self.clock() - GRACE
+        return [(key, lease.held) for key, lease in self.leases.items() if lease.ends <= late and not self.calls[key]]
 
 
 def lease_of(call: Call) -> float | None:

@@ -70,7 +70,9 @@ class Outcomes:
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(attempts=attempts))
         made = attempts % of.attempts
         if made == 0:
-            self.stuck(connection, step, f"{of.attempts} attempts failed, the last because {failed.why}")
+            self.stuck(
+                connection, step, f"{of.attempts} attempts failed, the last because {failed.why}: approve to try again"
+            )
             return True
         wait = max(failed.rest, self.draw() * min(of.cap, of.base * 2 ** (made - 1)))
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(due=self.clock() + wait))

@@ -18,6 +18,9 @@ from gateway.sealed import Vault
 from gateway.store import Store
 from gateway.tables import runs, steps, tickets
 
+_MOST = 200
+"""Runs forgotten at once: calls wait meanwhile."""
+
 
 class Runs:
     """Methods that take a connection are work for `Store.transact` or `Store.run`."""
@@ -61,8 +64,12 @@ class Runs:
             )
 
     def leave(self, connection: Connection, call: Call, result: Result) -> None:
-        """A call of a run succeeded: register what undoes it, where its tool declares that."""
-        if call.undoes is not None:
+        """A call of a run was answered: register what undoes it, where its tool declares that. One that its tool
+        answered with an error did nothing.
+        """
+        if result.get("isError"):
+            connection.execute(steps.delete().where(steps.c.call == call.id))
+        elif call.undoes is not None:
             connection.execute(steps.update().where(steps.c.call == call.undoes).values(state="undone"))
         elif call.run is not None and call.definition is not None and call.definition.facts.compensate is not None:
             self._complete(connection, call.id, result)
@@ -135,16 +142,20 @@ class Runs:
         if row is not None and row.state == "rolled_back":
             move(connection, self._clock(), agent, run, "rolling_back", why)
 
-    def sweep(self, connection: Connection, before: float) -> None:
-        """Forget runs that nothing happened to since `before`, and their steps, but for those that wait for people."""
+    def sweep(self, connection: Connection, before: float) -> bool:
+        """Forget some runs that nothing happened to since `before`, and their steps, but for those that wait for
+        people; whether there may be more.
+        """
         waiting = exists().where(
             steps.c.agent == runs.c.agent, steps.c.run == runs.c.run, steps.c.state.in_(["sent", "stuck"])
         )
         old = select(runs.c.agent, runs.c.run).where(runs.c.touched < before, runs.c.state != "rolling_back", ~waiting)
         old = old.where((runs.c.state != "active") | runs.c.lease.is_(None))
-        for agent, run in connection.execute(old.limit(1000)).all():
+        found = connection.execute(old.limit(_MOST)).all()
+        for agent, run in found:
             connection.execute(steps.delete().where(steps.c.agent == agent, steps.c.run == run))
             connection.execute(runs.delete().where(runs.c.agent == agent, runs.c.run == run))
+        return len(found) == _MOST
 
     def _open(self, connection: Connection, agent: str, run: str, lease: float | None, *, calls: int) -> None:
         now = self._clock()

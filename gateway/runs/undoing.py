@@ -40,7 +40,7 @@ _LOOK = 0.5
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
-_UNKNOWN = "it is not known whether it ran"
+_UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
 
 class Undoing:
@@ -75,7 +75,7 @@ class Undoing:
         A run that was active when the process before this one ended has a full lease again.
         """
         unwatch = self._approvals.watch(self._heard)
-        leased, swept = False, 0.0
+        leased, swept = False, -_SWEEP
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
@@ -85,7 +85,8 @@ class Undoing:
                         leased = True
                     await self._look(send)
                     if time.monotonic() - swept > _SWEEP:
-                        await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep))
+                        while await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep)):
+                            pass
                         swept = time.monotonic()
                 except Unrecorded:
                     pass  # the store says so itself, and is looked at again
@@ -139,9 +140,9 @@ class Undoing:
 
     async def _look(self, send: CallNext) -> None:
         leases = self._runs.leases
-        for key in leases.overdue():
-            held = key in leases.leases and leases.leases[key].held
-            if await self._transact(partial(self._runs.lapse, agent=key[0], run=key[1], spared=held)):
+        overdue = leases.overdue()
+        for (key, held), holds in zip(overdue, await self._lapsed(overdue), strict=True):
+            if holds:
                 leases.hold(key)
             elif held:
                 leases.renew(key)
@@ -157,6 +158,14 @@ class Undoing:
                 task = asyncio.get_running_loop().create_task(self._undo(*key, send))
                 self._tasks[key] = task
                 task.add_done_callback(partial(self._over, key))
+
+    async def _lapsed(self, overdue: list[tuple[RunKey, bool]]) -> list[bool]:
+        """Have runs fail whose lease ran out; for each, whether a pending ticket keeps it from that."""
+
+        def work(connection: Connection) -> list[bool]:
+            return [self._runs.lapse(connection, *key, spared=held) for key, held in overdue]
+
+        return await self._transact(work) if overdue else []
 
     def _read(self) -> tuple[list[RunKey], bool]:
         with self._runs.store.engine.connect() as connection:
@@ -215,7 +224,8 @@ class Undoing:
         except Unsealable as error:
             return Stuck(str(error))
         if plan.missing:
-            return Stuck(f"what it needs was not found in the call and its answer: {', '.join(plan.missing)}")
+            missing = ", ".join(plan.missing)
+            return Stuck(f"the call and its answer lack what it needs ({missing}): undo it by hand, and reject")
         tool = self._tool(step.server, step.undo)
         if tool is None:
             return Failed(f"{step.server} does not offer {step.undo} now")

@@ -17,9 +17,9 @@ def test_tools_lists_what_is_offered_and_what_is_declared_about_it(desk: Desk) -
     shapes = json.loads(ran.stdout)
     assert [(shape["server"], shape["tool"]) for shape in shapes[3:]] == [("toolgate", name) for name in OWN]
     assert shapes[:3] == [
-        {"server": "shop", "tool": "charge_card", "idempotent": False, "timeout": 20.0},
-        {"server": "shop", "tool": "check_fraud_score", "idempotent": True, "timeout": 5.0},
-        {"server": "shop", "tool": "refund_card", "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "charge_card", "read_only": False, "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "check_fraud_score", "read_only": False, "idempotent": True, "timeout": 5.0},
+        {"server": "shop", "tool": "refund_card", "read_only": False, "idempotent": False, "timeout": 20.0},
     ]
 
 

@@ -54,6 +54,28 @@ async def test_one_agent_does_not_use_up_what_another_may() -> None:
     assert await throttle(call("bob"), Below()) == OK
 
 
+async def test_an_agents_own_rate_counts_with_a_burst_of_twice_as_many() -> None:
+    clock, rates = Clock(), {"ada": 5.0, "eve": 0.1}
+    throttle = Throttle(1, 1, clock, rates.get)
+    for _ in range(10):
+        await throttle(call("ada"), Below())
+    with pytest.raises(Throttled, match="5 a second") as refused:
+        await throttle(call("ada"), Below())
+    assert refused.value.retry_after == pytest.approx(0.2)
+    await throttle(call("eve"), Below())
+    with pytest.raises(Throttled, match="6 a minute") as refused:
+        await throttle(call("eve"), Below())
+    assert refused.value.retry_after == pytest.approx(10)
+    await throttle(call("bob"), Below())
+    with pytest.raises(Throttled, match="1 a second"):
+        await throttle(call("bob"), Below())
+    rates["ada"] = 0.5
+    clock.now += 60
+    await throttle(call("ada"), Below())
+    with pytest.raises(Throttled, match="30 a minute"):
+        await throttle(call("ada"), Below())
+
+
 async def test_a_full_bulkhead_refuses_at_once_and_only_for_its_own_upstream() -> None:
     bulkhead, below = Bulkhead({"shop": 2, "other": 1}.__getitem__), Below([for_ever, for_ever])
     inside = [asyncio.create_task(bulkhead(call(), below)) for _ in range(2)]

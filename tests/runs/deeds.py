@@ -2,13 +2,15 @@
 
 `do` NAME is undone by `undo` NAME, `put` by the idempotent `take`, `wish` by `unwish`, whose argument its answer lacks.
 A name says how the server behaves: `name!2` is not undone at the first two attempts, `name~` not before the file
-`patience` is there beside the record, what is done to `name?` is never answered, nor is the first undoing of `name&`.
+`patience` is there beside the record, what is done to `name?` is never answered, nor is the first undoing of `name&`;
+`name%` is not done at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from mcp.server import ServerRequestContext
 from processes import free_port, listening, start, stop
 from recorder import Recorder, lines
 
-DOING = ("do", "put", "wish", "note", "look")
+DOING = ("do", "put", "wish", "note", "look", "ask")
 NAMES = (*DOING, "undo", "take", "unwish")
 SCHEMA = {
     "type": "object",
@@ -54,7 +56,7 @@ class Deeds(Recorder):
         arguments = params.arguments or {}
         name, meta = arguments["name"], ctx.meta or {}
         await asyncio.sleep(arguments.get("delay", 0) / 2)
-        if params.name not in DOING and self._refuses(name):
+        if name.endswith("%") if params.name in DOING else self._refuses(name):
             return t.CallToolResult(content=[t.TextContent(text="not now")], is_error=True)
         self.write(tool=params.name, name=name, key=meta.get("toolgate/key"), at=time.monotonic(), arguments=arguments)
         await asyncio.sleep(arguments.get("delay", 0) / 2)
@@ -84,13 +86,19 @@ class Workshop:
 
     def start(self) -> None:
         command = (sys.executable, __file__, self.name, str(self.record), str(self.port))
-        self._process = start(command, lambda: listening(self.port), self.folder / f"{self.name}.log")
+        log, path = self.folder / f"{self.name}.log", str(Path(__file__).parents[1])
+        self._process = start(command, lambda: listening(self.port), log, {**os.environ, "PYTHONPATH": path})
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             stop(self._process)
             self._process = None
+
+    @property
+    def patience(self) -> Path:
+        """Once this file is there, what ends in `~` is undone."""
+        return self.folder / "patience"
 
     def table(self, extra: str = "") -> str:
         """Its table in `gateway.toml`."""

@@ -78,6 +78,7 @@ class Books:
     """The parts that keep runs, on a store in `folder`, without a gateway around them."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         file = folder / "gateway.toml"
         file.write_text("[gateway]\n")
         self.clock = Clock()

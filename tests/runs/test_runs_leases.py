@@ -23,7 +23,7 @@ def test_a_run_is_overdue_once_it_was_silent_for_its_lease() -> None:
     clock.now = 30 + GRACE - 0.1
     assert known.overdue() == []
     clock.now = 30 + GRACE
-    assert known.overdue() == [RUN]
+    assert known.overdue() == [(RUN, False)]
 
 
 def test_every_call_of_the_run_renews_it_those_that_only_read_too() -> None:
@@ -36,7 +36,7 @@ def test_every_call_of_the_run_renews_it_those_that_only_read_too() -> None:
     clock.now = 50
     assert known.overdue() == []
     clock.now = 60 + GRACE
-    assert known.overdue() == [RUN]
+    assert known.overdue() == [(RUN, False)]
 
 
 def test_a_run_with_a_call_under_way_is_never_overdue_and_has_a_full_lease_after_it() -> None:
@@ -46,7 +46,7 @@ def test_a_run_with_a_call_under_way_is_never_overdue_and_has_a_full_lease_after
         assert known.overdue() == []
     assert known.overdue() == []
     clock.now = 1030 + GRACE
-    assert known.overdue() == [RUN]
+    assert known.overdue() == [(RUN, False)]
 
 
 def test_only_calls_that_may_change_something_keep_a_run_from_being_undone() -> None:
@@ -71,3 +71,17 @@ def test_a_lease_without_a_run_is_refused() -> None:
     with pytest.raises(InvalidArguments, match="names none"), known.during(leased(call(1, run=None), 30)):
         pass
     assert not known.leases
+
+
+def test_a_run_that_a_ticket_held_says_so_when_it_is_overdue_again() -> None:
+    known, clock = leases()
+    with known.during(leased(call(1), 2)):
+        pass
+    clock.now = 100
+    known.hold(RUN)
+    assert known.overdue() == []
+    clock.now = 120
+    assert known.overdue() == [(RUN, True)]
+    known.renew(RUN)
+    clock.now = 122 + GRACE
+    assert known.overdue() == [(RUN, False)]

@@ -69,6 +69,21 @@ def test_a_call_that_was_not_made_does_not_count(kept: Books) -> None:
     assert (run.calls, run.steps) == (0, {})
 
 
+def test_a_call_that_its_tool_answered_with_an_error_counts_and_leaves_nothing_to_undo(kept: Books) -> None:
+    kept.enter(call(1))
+    kept.do(lambda connection: kept.runs.leave(connection, call(1), {"isError": True}))
+    (run,) = kept.runs.find()
+    assert (run.calls, run.steps) == (1, {})
+
+
+def test_an_undoing_that_was_answered_with_an_error_undid_nothing(kept: Books) -> None:
+    kept.enter(call(1))
+    kept.leave(call(1))
+    undo = replace(call(2), undoes="call-1")
+    kept.do(lambda connection: kept.runs.leave(connection, undo, {"isError": True}))
+    assert kept.runs.find()[0].steps == {"done": 1}
+
+
 def test_a_finished_run_keeps_nothing_and_takes_no_more_calls(kept: Books) -> None:
     for number in (1, 2):
         kept.enter(call(number))

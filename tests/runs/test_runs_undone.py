@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from deeds import Workshop
+from deeds import DOING, Workshop
 from gateway_process import GatewayProcess
 from raw_client import eventually
-from runs_parts import ALL, OWN, agents, beside, decide, found, gateway, in_state, policy, settle, standing
+from runs_parts import OWN, agents, beside, decide, found, gateway, in_state, policy, settle, standing
 
-GATED = f"{ALL}{OWN}".replace('tool = "works/*"', 'tool = "works/*"\ngate = { type = "approval", when = { why = {} } }')
+GATED = OWN + "".join(f'[[allow]]\ntool = "works/{name}"\n' for name in DOING) + 'gate = { type = "approval" }\n'
+"""Of what can be done, the last needs consent."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ async def test_a_run_is_over_once_it_is_undone_or_finished(serving: GatewayProce
         for run, tool in (("over-1", "rollback"), ("over-2", "mark_run")):
             await worker.do(run, "a")
             assert (await worker.call(run, f"toolgate__{tool}", {"state": "finished"} if tool == "mark_run" else {})).ok
-            for name in ("do", "note", "take"):
+            for name in ("do", "note"):
                 assert (await worker.call(run, name, {"name": f"{run}.late"})).reason == "run_closed"
             assert (await worker.call(run, "look", {"name": f"{run}.seen"})).ok
         assert (await worker.call("over-2", "toolgate__rollback", {})).reason == "run_closed"
@@ -158,8 +159,7 @@ async def test_a_silent_run_is_undone_after_its_lease_and_one_that_is_finished_n
 async def test_a_pending_ticket_keeps_a_run_from_running_out(serving: GatewayProcess, workshop: Workshop) -> None:
     async with agents(serving, "worker") as (worker,):
         await worker.do("held", "a", lease=0.3)
-        gated = {"name": "held.b", "why": "asks"}
-        asked = asyncio.create_task(worker.call("held", "do", gated, lease=0.3))
+        asked = asyncio.create_task(worker.call("held", "ask", {"name": "held.b"}, lease=0.3))
         await eventually(lambda: standing(serving, "held"), 5)
         await worker.do("control", "a", lease=0.3)
         await in_state(serving, "control", "rolled_back")

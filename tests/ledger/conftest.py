@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ledger_parts import Books
+from recorder import Nursery
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """A store whose writer runs, and the ledger in it."""
+    books = Books(tmp_path)
+    books.store.start()
+    yield books
+    books.store.stop()

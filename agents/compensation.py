@@ -7,7 +7,6 @@ as well. Where this process does not live to ask for it, the lease of the run do
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from agents.loop import Agent
 from agents.tools import ROLLBACK
@@ -15,23 +14,29 @@ from agents.tools import ROLLBACK
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of one run: the tools that were called to undo it, whether all is undone, the gateway's words."""
+    """What became of one run: the tools (`server/tool`) whose calls are undone, latest first, and those whose are not.
+
+    `worked` when none is left; `text` is what the gateway says of it, or why it says nothing.
+    """
 
     agent: str
     run: str
-    tools: list[str]
+    undone: list[str]
+    left: list[str]
     worked: bool
     text: str
 
 
 async def undo(agent: Agent, run_id: str) -> Undone | None:
-    """Have the gateway undo a run of this agent. None where there was nothing to undo, or the agent may not ask."""
+    """Have the gateway undo a run of this agent. None where nothing was to be undone, or the agent may not ask."""
     answer = await agent.tell(ROLLBACK, run=run_id)
     if answer is None:
         return None
-    steps: list[dict[str, Any]] = answer.structured.get("steps", [])
-    if not steps and not answer.is_error:
+    calls = {
+        state: [f"{call['server']}/{call['tool']}" for call in answer.structured.get(state, [])]
+        for state in ("undone", "waiting", "left")
+    }
+    if not (answer.is_error or any(calls.values())):
         return None
-    worked = not answer.is_error and all(step["state"] == "undone" for step in steps)
-    done = [step["tool"] for step in steps if step["state"] == "undone"]
-    return Undone(agent.name, run_id, done, worked, answer.text)
+    left = calls["waiting"] + calls["left"]
+    return Undone(agent.name, run_id, calls["undone"], left, not (answer.is_error or left), answer.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -81,18 +81,23 @@ class Agent:
     @asynccontextmanager
     async def held(self, run_id: str) -> AsyncIterator[None]:
         """Renew the lease of a run, if it has one, until the block ends: a model may think for longer than that."""
-        task = asyncio.create_task(self._renew(run_id))
+        if self.limits.lease is None:
+            yield
+            return
+        left = asyncio.Event()
+        task = asyncio.create_task(self._renew(run_id, self.limits.lease, left))
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            left.set()  # and not cancelled: whatever is said of the run next must come after the last renewal
+            await task
 
-    async def _renew(self, run_id: str) -> None:
-        lease = self.limits.lease
-        while lease is not None:
-            await asyncio.sleep(lease / 3)
-            if await self.tell(MARK, run=run_id, state="active", lease=lease) is None:
+    async def _renew(self, run_id: str, lease: float, left: asyncio.Event) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(lease / 3):
+                    await left.wait()
+            if left.is_set() or await self.tell(MARK, run=run_id, state="active", lease=lease) is None:
                 return
 
     async def _leave(self, run: Run, tools: Tools) -> None:

@@ -48,7 +48,7 @@ class Progress:
             case "staged":
                 return f"{event.agent}: {_outcome(data['output'], data['reason'])}"
             case "undone":
-                return f"{event.agent}: taken back by the gateway: {data['text']}"
+                return f"{event.agent}: {_undone(data)}"
             case "unclosed":
                 return f"{event.agent}: run {data['run']} could not be closed: {data['text']}"
             case _:
@@ -60,6 +60,10 @@ def _outcome(output: dict[str, Any] | None, reason: str) -> str:
         return f"failed: {reason}"
     plain = [f"{name} {value}" for name, value in output.items() if isinstance(value, str | int)]
     return f"done ({', '.join(plain)})" if plain else "done"
+
+
+def _undone(data: dict[str, Any]) -> str:
+    return f"taken back by the gateway: {', '.join(data['undone'])}" if data["worked"] else str(data["text"])
 
 
 def money(cost: float | None) -> str:
@@ -80,8 +84,14 @@ def order_summary(order_id: str, report: Report) -> str:
         f"{sum(run.tokens for run in runs)} tokens, cost {money(total([run.cost for run in runs]))}"
     )
     if report.completed:
-        return f"Order {order_id} completed: {account}."
+        open_runs = f" NOT CLOSED: {', '.join(report.unclosed)}." if report.unclosed else ""
+        return f"Order {order_id} completed: {account}.{open_runs}"
     last = report.results[-1]
-    left = [undone for undone in report.undone if not undone.worked]
-    taken = f"{len(report.undone) - len(left)} of {len(report.undone)} effects taken back"
-    return f"Order {order_id} failed in {last.stage}: {last.reason}\n{taken}; {account}."
+    done = sum(len(undone.undone) for undone in report.undone)
+    left = sum(len(undone.left) for undone in report.undone)
+    lines = [
+        f"Order {order_id} failed in {last.stage}: {last.reason}",
+        *(f"{undone.agent}: {undone.text}" for undone in report.undone if not undone.worked),
+        f"{done} of {done + left} effects taken back; {account}.",
+    ]
+    return "\n".join(lines)

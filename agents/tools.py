@@ -35,10 +35,9 @@ LOST = 52_003
 NOT_RUN = {NOT_SENT, UNAUTHORIZED, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND}
 IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-AWAIT = "toolgate__await_approval"
 MARK = "toolgate__mark_run"
 ROLLBACK = "toolgate__rollback"
-RUNTIME = {AWAIT, MARK, ROLLBACK}
+RUNTIME = {MARK, ROLLBACK}
 """Tools of the gateway that are for whoever runs the agent: its model is not offered them."""
 
 

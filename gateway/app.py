@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
+from gateway.admin.site import Admin
 from gateway.aside import aside
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
@@ -36,6 +37,8 @@ from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
 from gateway.mcp_face.sessions import Sessions
+from gateway.mcp_face.tasks import Tasks
+from gateway.mcp_face.waiting import Waiting
 from gateway.mcp_face.watch import Watch
 from gateway.metrics import Metrics
 from gateway.own import OwnTools
@@ -96,8 +99,12 @@ class Gateway:
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
         self.door = self._door()
+        state, catalog = self.state, self.catalog
+        state.reviewers.agents = self.policy.agents
+        self.admin = Admin(config, state, catalog, lambda: self.policy)
         self.site = Starlette(
             routes=[
+                *self.admin.routes(),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
@@ -135,15 +142,18 @@ class Gateway:
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
-        relay = Relay(self.catalog, lists, order.chain(controls, bridge.send), throttle.admit)
+        chain = order.chain(controls, bridge.send)
+        self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)
+        relay = Relay(self.catalog, lists, self.waiting, throttle.admit)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
-        listen = Listen(self.audience, lists, self.watch)
+        self.tasks = Tasks(relay, self.waiting, patience)
+        listen = Listen(self.audience, lists, self.watch, self.tasks)
 
         def legacy(module: ModuleType, face: str | None) -> Any:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        modern = Modern(relay, self.catalog, self.parking, listen, max_body)
+        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body)
         visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
 
@@ -178,12 +188,14 @@ class Gateway:
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
+        work.append(self.admin.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
         finally:
             await self.door.sessions.close()
             await self.parking.close()
+            await self.tasks.close()
             await self.undoing.close()
             await _end(tasks)
             self.tokens.close()
@@ -233,7 +245,8 @@ class Gateway:
             return False
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
-        self.policy, self.tokens.agents = policy, policy.agents
+        self.policy = policy
+        self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
         self.audience.rights_changed(changed)

@@ -32,6 +32,9 @@ Result = dict[str, Any]
 """An MCP result as it stands on the wire. Dicts, not models: unknown fields must pass untouched."""
 
 
+PENDING = "toolgate/pending"
+"""The key of `_meta` under which an answer names the ticket that its call waits for. No upstream can set it."""
+
 STREAM_CLOSED = "toolgate/stream_closed"
 """A notification of our own, never on the wire: the upstream closed this request's stream and answers later."""
 

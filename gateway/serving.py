@@ -8,7 +8,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -16,6 +17,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import logs
+from gateway.admin.console import PATH as CONSOLE
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.mcp_face.door import PATH
@@ -67,7 +69,18 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end."""
+    """uvicorn, but a signal to stop is a wish fulfilled (exit status 0), not one to raise again at the end.
+
+    `leaving` is called then: requests that wait are to be answered, so that they do not have to be cut off.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -100,8 +113,11 @@ def serve(config: Config) -> int:
                 timeout_graceful_shutdown=_GRACE,
             )
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload.at_once)
-            print(f"toolgate serves http://{config.gateway.host}:{port}{PATH}", file=sys.stderr, flush=True)
-            await Server(settings).serve(sockets=[listener])
+            here = f"http://{config.gateway.host}:{port}"
+            console = config.approvals.console or f"{here}{CONSOLE}"
+            told = f"toolgate serves {here}{PATH}\nreviewers decide at {console}\n"
+            print(told, end="", file=sys.stderr, flush=True)
+            await Server(settings, gateway.waiting.close).serve(sockets=[listener])
 
     _settle_memory()
     uvloop.run(run())

@@ -40,11 +40,14 @@ SERVING = """The shop is open. Ctrl-C closes it.
   tokens    {tokens}
   logs      {folder}/*.log
   metrics   {url}/metrics
+  console   {url}/console, where the reviewer kim decides; Kim's token is in {reviewers}
 
 In another terminal:
   . {exports}
   .venv/bin/python -m agents order --file agents/examples/order.json --tokens {tokens} --model scripted:order
   .venv/bin/toolgate tools --agent payment
+  .venv/bin/python -m agents loop --agent support --task '{task}' --tokens {tokens} --model scripted:refund
+  .venv/bin/toolgate approvals list                    # in a third terminal: the refund waits for Kim
   claude mcp add --transport http toolgate {url}/mcp --header "Authorization: Bearer {token}"
 """
 
@@ -53,10 +56,11 @@ def main() -> int:
     """0 when every scene ended as it should, 1 when one did not or the shop could not be started."""
     parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep the shop open instead of playing the scenes")
+    parser.add_argument("--folder", type=Path, help="play in this new folder, and keep what was written there")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return _serve() if arguments.serve else _play()
+        return _serve() if arguments.serve else _play(arguments.folder)
     except (NotStarted, Surprise) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -65,11 +69,11 @@ def main() -> int:
         return 0 if arguments.serve else 130
 
 
-def _play() -> int:
+def _play(kept: Path | None) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="toolgate-demo-") as folder:
         say("Starting eight tool servers and the gateway on free ports ...")
-        with Shop(Path(folder)) as shop:
+        with Shop((kept or Path(folder)).resolve()) as shop:
             say(f"Ready after {time.monotonic() - started:.1f} seconds: the gateway is at {shop.url}/mcp.")
             for scene in SCENES:
                 scene(shop)
@@ -86,8 +90,9 @@ def _serve() -> int:
         exports, tokens = folder / "shop.env", folder / "tokens.json"
         exports.touch(mode=0o600)
         exports.write_text(shop.exports())
-        here = {"exports": exports.relative_to(ROOT), "tokens": tokens.relative_to(ROOT)}
-        say(SERVING.format(url=shop.url, folder=folder.relative_to(ROOT), token=shop.tokens["support"], **here))
+        files = {"exports": exports, "tokens": tokens, "reviewers": folder / "reviewers.json", "folder": folder}
+        here = {name: file.relative_to(ROOT) for name, file in files.items()}
+        say(SERVING.format(url=shop.url, token=shop.tokens["support"], task=people.TASK, **here))
         while True:
             signal.pause()
 

@@ -11,8 +11,13 @@ from agents.demo.scenes import say, title
 from agents.demo.shop import Shop
 
 _SHOWN = (
-    "toolgate_calls_total",
+    'toolgate_calls_total{agent="support"',
+    'toolgate_calls_total{agent="payment"',
     "toolgate_refusals_total",
+    "toolgate_decisions_total",
+    "toolgate_ticket_wait_seconds_sum",
+    "toolgate_rollbacks_total",
+    "toolgate_undo_steps_total",
     "toolgate_signals_total",
     "toolgate_retries_total",
     "toolgate_breaker_state",

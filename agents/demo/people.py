@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from agents.demo.scenes import EXAMPLES, PATIENCE, Surprise, say, stock, title
-from agents.demo.shop import Shop
+from agents.demo.shop import REVIEWER, Shop
 from agents.demo.watched import typed, working
 
 ASKED, GRANTED = 12_000, 2_500
@@ -22,15 +22,14 @@ TASK = 'Customer CUS-1001 writes: "My parcel came five days late. I want 120.00 
 def consent(shop: Shop) -> None:
     title(5, "A refund that its agent is not sure of waits for a person")
     say("policies/support.toml asks the agent how sure it is, from 0 to 1: below 0.8 a person decides on the refund.")
-    made = json.loads(typed(shop, "reviewer", "create", "kim", "--json", hidden=True))
     with working(shop, "loop", "--agent", "support", "--task", TASK, "--model", "scripted:refund") as agent:
         agent.wait_for("calls billing__process_refund")
         ticket = _ticket(shop)
-        say("The agent waits, and Kim looks at it from another terminal:")
+        say("The call is held open. Kim, whose token was made by `toolgate reviewer create kim`, looks at it:")
         typed(shop, "approvals", "list")
         typed(shop, "approvals", "show", ticket)
         words = ["--words", "25.00 is what we give for a late parcel."]
-        typed(shop, "approvals", "edit", ticket, f"amount:={GRANTED}", *words, token=made["token"])
+        typed(shop, "approvals", "edit", ticket, f"amount:={GRANTED}", *words, token=shop.reviewers[REVIEWER])
         agent.wait_for("support: end_turn")
     say(f"In billing's own books: {' and '.join(f'{each / 100:.2f}' for each in _refunds(shop))} refunded.")
     if _refunds(shop)[-1] != GRANTED:
@@ -50,13 +49,13 @@ def killed(shop: Shop) -> None:
         say(f"Lamps in stock while the order is under way: {stock(shop)}.")
         agent.child.kill()
     say(f"The process with all five agents is killed (kill -9). Its runs have a lease of {LEASE} seconds.")
-    until = time.monotonic() + PATIENCE
+    killed_at = time.monotonic()
     while (after := stock(shop)) != before:
-        if time.monotonic() > until:
+        if time.monotonic() > killed_at + PATIENCE:
             raise Surprise(f"the stock was {before}, and is still {after} {PATIENCE:g} seconds later")
         time.sleep(0.25)
-    say(f"Lamps in stock after the lease: {after}. Nobody had to do anything.")
-    typed(shop, "runs", "list")
+    say(f"Lamps in stock {time.monotonic() - killed_at:.1f} seconds later: {after}. Nobody had to do anything.")
+    typed(shop, "runs", "list", "--state", "rolled_back")
 
 
 def _ticket(shop: Shop) -> str:

@@ -26,7 +26,8 @@ def say(text: str = "") -> None:
 
 
 def title(number: int, text: str) -> None:
-    say(f"\n{number}. {text}\n" + "-" * (len(text) + 3))
+    whole = f"{number}. {text}"
+    say(f"\n{whole}\n{'-' * len(whole)}")
 
 
 def order(shop: Shop) -> None:

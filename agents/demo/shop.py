@@ -21,6 +21,7 @@ from types import TracebackType
 ROOT = Path(__file__).parents[2]
 SERVERS = ("catalog", "inventory", "pricing", "payment", "fulfillment", "customers", "billing", "records")
 AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment", "support", "analyst")
+REVIEWER = "kim"
 PATIENCE = 30.0
 """Seconds that anything may take to start."""
 
@@ -68,6 +69,7 @@ class Shop:
         self.folder = folder
         self.url = ""
         self.tokens: dict[str, str] = {}
+        self.reviewers: dict[str, str] = {}
         self._gateway_port = gateway_port
         self._base_port = base_port
         self._ports: dict[str, int] = {}
@@ -81,7 +83,8 @@ class Shop:
             self._keys = _kept(self.folder / "keys.json", lambda: {name: secrets.token_urlsafe(32) for name in SERVERS})
             self._start_servers()
             self._start_gateway()
-            self.tokens = _kept(self.folder / "tokens.json", self._create_tokens)
+            self.tokens = _kept(self.folder / "tokens.json", lambda: self._created("token", AGENTS))
+            self.reviewers = _kept(self.folder / "reviewers.json", lambda: self._created("reviewer", [REVIEWER]))
             guard.pop_all()
         return self
 
@@ -130,17 +133,19 @@ class Shop:
             time.sleep(0.05)
         raise NotStarted(f"The gateway did not become ready. It wrote:\n{gateway.output()[-2000:]}")
 
-    def _create_tokens(self) -> dict[str, str]:
-        command = [toolgate(), "token", "create", "--json", "--config", str(ROOT / "gateway.toml")]
+    def _created(self, verb: str, names: Sequence[str]) -> dict[str, str]:
+        """Tokens that `toolgate token create` or `toolgate reviewer create` makes for these names."""
+        command = [toolgate(), verb, "create", "--json", "--config", str(ROOT / "gateway.toml")]
         made = {}
-        for agent in AGENTS:
-            answer = subprocess.run([*command, agent], env=inherited(self.environment), check=True, capture_output=True)
-            made[agent] = str(json.loads(answer.stdout)["token"])
+        for name in names:
+            answer = subprocess.run([*command, name], env=inherited(self.environment), check=True, capture_output=True)
+            made[name] = str(json.loads(answer.stdout)["token"])
         return made
 
     def exports(self) -> str:
         """The environment as shell lines, for commands typed beside the shop."""
-        here = {**self.environment, "TOOLGATE_URL": f"{self.url}/mcp"}
+        reviewer = self.reviewers[REVIEWER]
+        here = {**self.environment, "TOOLGATE_URL": f"{self.url}/mcp", "TOOLGATE_REVIEWER_TOKEN": reviewer}
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(here.items()))
 
 

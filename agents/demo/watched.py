@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import shlex
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from agents.demo.shop import ROOT, Shop, inherited, toolgate
 
 PATIENCE = 30.0
 """Seconds that a line of a working agent may take to come."""
+_SCREEN = threading.Lock()
+"""Held from a command to its output, so that no line of an agent stands between them."""
 
 
 @dataclass(slots=True)
@@ -28,7 +31,8 @@ class Working:
     def show(self) -> None:
         assert self.child.stdout is not None
         for line in self.child.stdout:
-            say(f"  {line.rstrip()}")
+            with _SCREEN:
+                say(f"  {line.rstrip()}")
             self.lines.put(line)
         self.lines.put(None)
 
@@ -46,7 +50,7 @@ class Working:
 def working(shop: Shop, *arguments: str) -> Iterator[Working]:
     """`python -m agents ...` with the shop's gateway and tokens; killed when the block ends, if it still works then."""
     more = ["--gateway", f"{shop.url}/mcp", "--tokens", str(shop.folder / "tokens.json")]
-    say(f"$ python -m agents {' '.join(map(_quoted, arguments))}")
+    say(f"$ python -m agents {shlex.join(arguments)}")
     child = subprocess.Popen(
         [sys.executable, "-m", "agents", *arguments, *more],
         cwd=ROOT,
@@ -74,15 +78,12 @@ def typed(shop: Shop, *arguments: str, token: str = "", hidden: bool = False) ->
     """
     command = [toolgate(), *arguments, "--config", str(ROOT / "gateway.toml")]
     here = inherited({**shop.environment, "TOOLGATE_REVIEWER_TOKEN": token})
-    done = subprocess.run(command, env=here, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not hidden or done.returncode != 0:
-        say(f"$ toolgate {' '.join(map(_quoted, arguments))}")
-        for line in (done.stdout + done.stderr).splitlines():
-            say(f"  {line}")
+    with _SCREEN:
+        done = subprocess.run(command, env=here, cwd=ROOT, capture_output=True, text=True, check=False)
+        if not hidden or done.returncode != 0:
+            say(f"$ toolgate {shlex.join(arguments)}")
+            for line in (done.stdout + done.stderr).splitlines():
+                say(f"  {line}".rstrip())
     if done.returncode != 0:
         raise Surprise(f"the command ended with status {done.returncode}")
     return done.stdout
-
-
-def _quoted(argument: str) -> str:
-    return f'"{argument}"' if " " in argument else argument

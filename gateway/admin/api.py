@@ -9,19 +9,21 @@ from functools import partial
 from typing import Any, get_args
 
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.deciding import Deciding, Edit
 from gateway.admin.edits import merged
-from gateway.admin.entrance import Entrance, Stopped, body_of
+from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
 from gateway.admin.shape import ticket_json
-from gateway.admin.statistics import statistics
+from gateway.admin.statistics import DAYS, statistics
 from gateway.admin.streams import Streams
 from gateway.approvals import Ticket, Verdict
 from gateway.approvals.ticket import State
 from gateway.aside import aside
+from gateway.errors import Unrecorded
 from gateway.reviewers import Reviewer
 from gateway.strict import parse
 
@@ -56,8 +58,9 @@ class Api:
             try:
                 return await handler(request, await self.entrance.reviewer(request))
             except Stopped as stopped:
-                told = {"error": {"reason": stopped.reason, "message": str(stopped)}}
-                return _json(told, stopped.status, stopped.headers)
+                return _problem(stopped)
+            except (Unrecorded, SQLAlchemyError):
+                return _problem(unavailable())
 
         return endpoint
 
@@ -89,7 +92,8 @@ class Api:
 
     async def _stats(self, request: Request, reviewer: Reviewer) -> Response:
         _query(request, set())
-        return _json(await aside(partial(statistics, self.deciding.approvals)))
+        shares = await aside(partial(statistics, self.deciding.approvals, self.clock()))
+        return _json({"days": DAYS, "tools": shares})
 
     async def _events(self, request: Request, reviewer: Reviewer) -> Response:
         return self.streams.open(reviewer, self._told)
@@ -123,6 +127,11 @@ async def _body(request: Request, known: Mapping[str, type]) -> dict[str, Any]:
         if not isinstance(value, known[name]):
             raise Stopped(422, "body", f"{name} is to be {'an object' if known[name] is dict else 'a text'}.")
     return body
+
+
+def _problem(stopped: Stopped) -> Response:
+    told = {"error": {"reason": stopped.reason, "message": str(stopped)}}
+    return _json(told, stopped.status, stopped.headers)
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -11,18 +11,19 @@ from functools import partial
 from typing import Literal, cast
 from urllib.parse import parse_qsl, quote
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.admin.deciding import MAX_WORDS, Deciding
 from gateway.admin.edits import from_form
-from gateway.admin.entrance import Entrance, Stopped, body_of
+from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
 from gateway.admin.pages import Views
 from gateway.admin.sessions import COOKIE, LIFETIME, Session, Sessions
 from gateway.admin.streams import Streams
 from gateway.aside import aside
-from gateway.errors import Unauthenticated
+from gateway.errors import Unauthenticated, Unrecorded
 
 PATH = "/console"
 _MAX_FORM = 2_097_152
@@ -86,13 +87,18 @@ class Console:
                 self.entrance.check(request)
                 response = await handler(request)
             except Stopped as stopped:
-                text = self.views.pages("problem.html", title="That did not work", text=str(stopped))
-                response = HTMLResponse(text, stopped.status, stopped.headers)
+                response = self._problem(stopped)
+            except (Unrecorded, SQLAlchemyError):
+                response = self._problem(unavailable())
             for name, value in _SAFE.items():
                 response.headers.setdefault(name, value)
             return response
 
         return endpoint
+
+    def _problem(self, stopped: Stopped) -> Response:
+        text = self.views.pages("problem.html", title="That did not work", text=str(stopped))
+        return HTMLResponse(text, stopped.status, stopped.headers)
 
     def _shown(self, view: Callable[[Session, Request], Response]) -> Handler:
         async def handler(request: Request) -> Response:

@@ -21,6 +21,7 @@ class Field:
     """One argument in the form. `plain`: its text is the value; else the text is JSON."""
 
     name: str
+    value: Any
     text: str
     plain: bool
 
@@ -34,8 +35,8 @@ def fields(ticket: Ticket) -> list[Field]:
 def _field(name: str, value: Any) -> Field:
     # A form would change what cannot be typed; as JSON it is all visible.
     if isinstance(value, str) and all(character.isprintable() or character in "\n\t" for character in value):
-        return Field(name, value, plain=True)
-    return Field(name, json.dumps(value, indent=2 if isinstance(value, dict | list) else None), plain=False)
+        return Field(name, value, value, plain=True)
+    return Field(name, value, json.dumps(value, indent=2 if isinstance(value, dict | list) else None), plain=False)
 
 
 def from_form(ticket: Ticket, texts: Mapping[str, str]) -> dict[str, Any] | None:

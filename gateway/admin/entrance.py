@@ -35,6 +35,11 @@ class Stopped(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+def unavailable() -> Stopped:
+    """What to answer while the store cannot be read or written."""
+    return Stopped(503, "unrecorded", "The gateway cannot use its store now, so nothing was done. Try again later.")
+
+
 @dataclass(slots=True)
 class Failures:
     """Tokens that were not valid, by the address they came from, within a minute.

@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from gateway.admin.edits import fields
 from gateway.admin.render import Pages
 from gateway.admin.sessions import Session
-from gateway.admin.shape import EDITABLE, approvals, arguments, content, current, may_decide
-from gateway.admin.statistics import statistics
+from gateway.admin.shape import EDITABLE, approved_by, arguments, content, current, may_decide
+from gateway.admin.statistics import DAYS, statistics
 from gateway.approvals import Approvals, Ticket
 from gateway.audit import Audit
 from gateway.ledger import Ledger
@@ -51,7 +51,7 @@ class Views:
             arguments=arguments(ticket),
             fields=fields(ticket) if ticket.kind in EDITABLE else [],
             seen=content(ticket),
-            approved=approvals(ticket),
+            approved=approved_by(ticket),
             barred=may_decide(ticket, session.reviewer.name),
             last_calls=self.audit.last_calls(ticket.agent, _LAST_CALLS),
             problem=problem,
@@ -63,7 +63,8 @@ class Views:
         return self._page("history.html", session, "history", rows=[self._row(each, session) for each in tickets])
 
     def statistics(self, session: Session) -> Response:
-        return self._page("statistics.html", session, "statistics", **statistics(self.approvals))
+        shares = statistics(self.approvals, self.clock())
+        return self._page("statistics.html", session, "statistics", shares=shares, days=DAYS)
 
     def unknown(self, session: Session, problem: str | None = None) -> Response:
         rows, stuck = self.ledger.unknown(), [each for each in self._pending() if each.kind == "undo"]
@@ -77,7 +78,7 @@ class Views:
         return {
             "ticket": ticket,
             "arguments": current(ticket),
-            "approved": approvals(ticket),
+            "approved": approved_by(ticket),
             "barred": may_decide(ticket, session.reviewer.name),
         }
 

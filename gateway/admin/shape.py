@@ -43,7 +43,7 @@ def _arguments(ticket: Ticket) -> Iterator[Argument]:
             yield Argument(name, value, filled, secret)
         else:
             yield Argument(name, after[name], filled, secret, "changed", value)
-    for name in after.keys() - before.keys():
+    for name in [name for name in after if name not in before]:
         yield Argument(name, after[name], secret=name in ticket.secrets, change="added")
 
 
@@ -52,12 +52,13 @@ def current(ticket: Ticket) -> dict[str, Any]:
     shown = dict(ticket.shown)
     if ticket.edited is None:
         return shown
-    edited = {
+    after = {
         # What the edit left alone, a secret always, is shown as it was.
         name: shown[name] if name in shown and name in ticket.given and same(value, ticket.given[name]) else value
         for name, value in ticket.edited.items()
     }
-    return {**{name: shown[name] for name in ticket.bound if name in shown}, **edited}
+    after |= {name: shown[name] for name in ticket.bound if name in shown}
+    return {name: after[name] for name in [*shown, *after] if name in after}
 
 
 def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:
@@ -106,13 +107,15 @@ def content(ticket: Ticket) -> str:
     return ticket.approved or ticket.fingerprint
 
 
-def approvals(ticket: Ticket) -> int:
-    """How many reviewers approved what stands now: an edit begins anew."""
-    count = 0
+def approved_by(ticket: Ticket) -> list[str]:
+    """Who approved what stands now: an edit begins anew."""
+    names: list[str] = []
     for decision in ticket.decisions:
+        if decision.edited:
+            names.clear()
         if decision.verdict == "approve":
-            count = 1 if decision.edited else count + 1
-    return count
+            names.append(decision.reviewer)
+    return names
 
 
 def same(one: Any, other: Any) -> bool:

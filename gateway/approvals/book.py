@@ -13,7 +13,7 @@ from gateway.approvals.notices import add_notice
 from gateway.approvals.ticket import Decision, Ticket
 from gateway.config import ApprovalSettings
 from gateway.events import event_row, insert_events
-from gateway.sealed import Vault
+from gateway.sealed import Unsealable, Vault
 from gateway.tables import tickets
 from gateway.terms import Tier
 
@@ -38,9 +38,14 @@ class Book:
     """Told, from any thread, that a transaction changes a ticket."""
 
     def read(self, row: Row[Any]) -> Ticket:
-        """A row of `tickets`, opened. Raises Unsealable when `secret.key` is another than it was."""
+        """A row of `tickets`, opened. Without the `secret.key` that it was sealed with it has no arguments, and so fits
+        no call; people can still see and close it.
+        """
         known = row._mapping
-        sealed = self.vault.open(known["sealed"], _place(known["id"]))
+        try:
+            sealed = self.vault.open(known["sealed"], _place(known["id"]))
+        except Unsealable:
+            sealed = {"given": {}, "bound": {}, "edited": None, "secrets": []}
         return Ticket(
             **{name: known[name] for name in _PLAIN},
             approved=known["edited"],

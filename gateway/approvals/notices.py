@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from gateway.approvals.ticket import Ticket
 from gateway.tables import notices
 
 _MOST_ARGUMENTS = 65_536
 """Bytes of arguments in a notice; larger ones are looked at in the console."""
-_OUTSTANDING = 1_000
-"""Notices that are looked at in one go."""
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,20 @@ def add_notice(connection: Connection, ticket: str, revision: int, kind: str, no
     connection.execute(insert(notices).values(row))
 
 
-def outstanding(connection: Connection) -> list[Notice]:
-    """The next notice of each ticket that has any, oldest first: those of one ticket are delivered in order."""
-    rows = connection.execute(
-        select(notices).where(notices.c.due.is_not(None)).order_by(notices.c.id).limit(_OUTSTANDING)
-    )
-    first: dict[str, Notice] = {}
-    for row in rows:
-        first.setdefault(row.ticket, Notice(**row._mapping))
-    return list(first.values())
+def due(connection: Connection, now: float) -> list[Notice]:
+    """Some notices that are to be tried now, longest due first. Those of one ticket come in order: the next one only
+    when the one before is delivered, or given up.
+    """
+    before = notices.alias()
+    earlier = exists().where(before.c.ticket == notices.c.ticket, before.c.id < notices.c.id, before.c.due.is_not(None))
+    found = select(notices).where(notices.c.due <= now, ~earlier).order_by(notices.c.due, notices.c.id).limit(_AT_ONCE)
+    return [Notice(**row._mapping) for row in connection.execute(found)]
+
+
+def next_due(connection: Connection, now: float) -> float | None:
+    """When the next notice is due that is not yet."""
+    found: float | None = connection.execute(select(func.min(notices.c.due)).where(notices.c.due > now)).scalar_one()
+    return found
 
 
 def settle(connection: Connection, notice: Notice, due: float | None) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from gateway.approvals.binding import schema_of, stale
 from gateway.approvals.book import Book
-from gateway.approvals.ticket import Ticket, masked
+from gateway.approvals.ticket import Ticket, Why, masked
 from gateway.approvals.using import expire
 from gateway.call import Call
 from gateway.errors import KeyConflict
@@ -27,11 +27,15 @@ def open_ticket(book: Book, connection: Connection, call: Call, gate: Gate) -> T
     """The ticket that stands for this call, or a new one. Raises KeyConflict."""
     known = _by_key(book, connection, call) or _alike(book, connection, call)
     if known is not None:
-        why = stale(known, call) if known.state in ("pending", "approved") else None
+        why = _void(book, known, call) if known.state in ("pending", "approved") else None
         if why is None:
             return known
         expire(book, connection, known, why)
     return book.add(connection, _ticket(book, call, gate))
+
+
+def _void(book: Book, ticket: Ticket, call: Call) -> Why | None:
+    return "time" if ticket.expires <= book.clock() else stale(ticket, call)
 
 
 def _by_key(book: Book, connection: Connection, call: Call) -> Ticket | None:
@@ -72,7 +76,6 @@ def _alike(book: Book, connection: Connection, call: Call) -> Ticket | None:
             tickets.c.fingerprint == fingerprint_of(call),
             tickets.c.run.is_not_distinct_from(call.run),
             tickets.c.state.in_(("pending", "approved")),
-            tickets.c.expires > book.clock(),
         )
         .order_by(tickets.c.revision.desc())
         .limit(1)

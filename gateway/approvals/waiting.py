@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.approvals.book import Book
 from gateway.approvals.ticket import Ticket
 from gateway.changes import Changes
-from gateway.sealed import Unsealable
 from gateway.store import Store
 from gateway.tables import tickets
 
@@ -79,7 +78,7 @@ class Waiting:
             try:
                 with self._looking() as changes:
                     await self._follow(changes)
-            except (SQLAlchemyError, Unsealable) as error:
+            except SQLAlchemyError as error:
                 log.error("tickets cannot be read (%s): those who wait go on waiting", type(error).__name__)
             await asyncio.sleep(_AT_REST)
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.approvals.book import Book
-from gateway.approvals.notices import Notice, body, outstanding, settle
+from gateway.approvals.notices import Notice, body, due, next_due, settle
 from gateway.approvals.ticket import Ticket
 from gateway.aside import aside
 from gateway.audit import about_gateway
@@ -28,7 +28,6 @@ from gateway.config import Webhook
 from gateway.errors import Unrecorded
 from gateway.events import insert_events
 from gateway.metrics import Metrics
-from gateway.sealed import Unsealable
 from gateway.store import Store
 from gateway.tables import tickets
 
@@ -40,6 +39,8 @@ _BASE, _CAP = 5.0, 3600.0
 """Seconds before the second attempt, which double with each; at most the second."""
 _ATTEMPTS = 33
 """At most: 10 within the first 1.5 hours, the others hourly, about a day in all."""
+_BREATH = 0.5
+"""Seconds in which nothing is tried after a failure: it is the receiver that failed, more often than the notice."""
 _REST = 5.0
 """Seconds between two looks at the outbox when nobody says that there is something new."""
 
@@ -47,11 +48,19 @@ _REST = 5.0
 class Courier:
     """Delivers the outbox. A slow or dead receiver keeps it waiting and nobody else."""
 
-    def __init__(self, store: Store, book: Book, metrics: Metrics, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        store: Store,
+        book: Book,
+        metrics: Metrics,
+        draw: Callable[[], float] = random.random,
+        breath: float = _BREATH,
+    ) -> None:
         self._store = store
         self._book = book
         self._metrics = metrics
         self._draw = draw
+        self._breath = breath
         self._new = asyncio.Event()
 
     def heard(self, ticket: Ticket) -> None:
@@ -76,17 +85,17 @@ class Courier:
                     await self._new.wait()
 
     async def deliver(self, webhook: Webhook) -> float:
-        """Try all that is due once; the seconds until there is something due again, at most some."""
+        """Try what is due, up to the first that fails; the seconds until there may be something to do again."""
         with self._store.engine.connect() as connection:
-            waiting = outstanding(connection)
-        cleared = False
-        for notice in waiting:
-            if notice.due <= self._book.clock():
-                cleared = await self._try(webhook, notice) or cleared
-        if cleared:  # what waited behind them is next
+            now = self._book.clock()
+            found, later = due(connection, now), next_due(connection, now)
+        for notice in found:
+            if not await self._try(webhook, notice):
+                await asyncio.sleep(self._breath)
+                return 0.0
+        if found:  # what waited behind them is next
             return 0.0
-        now = self._book.clock()
-        return min([_REST, *(max(0.05, notice.due - now) for notice in waiting if notice.due > now)])
+        return _REST if later is None else min(_REST, later - now)
 
     async def _try(self, webhook: Webhook, notice: Notice) -> bool:
         """One attempt, and what came of it in the outbox; True when the notice is out of the way."""
@@ -103,8 +112,8 @@ class Courier:
         self._metrics.notices.labels("failed").inc()
         if notice.attempts == 0:
             log.warning("notice %s of ticket %s is tried again later: %s", notice.id, notice.ticket, problem)
-        due = self._book.clock() + self._pause(notice.attempts)
-        await self._store.transact(partial(settle, notice=notice, due=due))
+        again = self._book.clock() + self._pause(notice.attempts)
+        await self._store.transact(partial(settle, notice=notice, due=again))
         return False
 
     def _pause(self, attempts: int) -> float:
@@ -120,10 +129,9 @@ class Courier:
     async def _send(self, webhook: Webhook, notice: Notice) -> str | None:
         """What went wrong, in words without anything of the request, or None."""
         rows = self._store.read(select(tickets).where(tickets.c.id == notice.ticket))
-        try:
-            content = body(notice, self._book.read(rows[0]), self._book.settings.console)
-        except (IndexError, Unsealable):
-            return "its ticket cannot be read"
+        if not rows:
+            return "its ticket is gone"
+        content = body(notice, self._book.read(rows[0]), self._book.settings.console)
         headers = signed(webhook.secret.get_secret_value(), notice.id, int(self._book.clock()), content)
         post = Post(webhook.url)
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
+from collections.abc import Sequence
 from datetime import timedelta
-from json import loads
+from typing import Any, NoReturn
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -25,7 +27,7 @@ def claim(text: str) -> tuple[str, str | float | bool]:
     if sign == "=":
         return name, value
     try:
-        parsed = loads(value)
+        parsed = json.loads(value)
     except ValueError:
         parsed = None
     if not isinstance(parsed, bool | int | float) or not math.isfinite(parsed):
@@ -38,3 +40,26 @@ def span(text: str) -> timedelta:
     if match is None:
         raise argparse.ArgumentTypeError("write a number and s, m, h, d or w, such as 12h or 30d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def assignments(given: Sequence[str]) -> dict[str, Any]:
+    """Of NAME=TEXT and NAME:=JSON, values by name. Raises ValueError."""
+    values: dict[str, Any] = {}
+    for each in given:
+        match = re.fullmatch(r"([^=:]+)(:?=)(.*)", each, re.DOTALL)
+        if match is None:
+            raise ValueError(f"{each} is neither NAME=TEXT nor NAME:=JSON")
+        values[match[1]] = match[3] if match[2] == "=" else as_json(match[3])
+    return values
+
+
+def as_json(text: str) -> Any:
+    """The value in `text`. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise ValueError(f"{text} is not JSON ({error})") from None
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"there is no {text}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gateway import order
 from gateway.call import OWN
 from gateway.cli.clients import address
-from gateway.cli.files import read
+from gateway.cli.files import open_state, read
 from gateway.cli.output import table
 from gateway.config import Config
 from gateway.config_checks import nearest
@@ -18,6 +19,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.interpolate import dotted
 from gateway.own import SCHEMAS
 from gateway.policy import Policy, check_names, trials
+from gateway.policy.gated import lint_budgets, lint_compensations, lint_gates
 from gateway.policy.lint import lint, lint_tools
 from gateway.policy.names import idle_globs, unchecked
 
@@ -27,10 +29,37 @@ def run(arguments: argparse.Namespace) -> int:
     failed = [*check_names(policy, {OWN: SCHEMAS}), *trials.run(policy, config.policies_dir, config.servers)]
     if failed:
         raise ConfigError(failed)
-    for warning in (*policy.warnings, *lint(policy)):
+    for warning in (*policy.warnings, *lint(policy), *_gated(config, policy)):
         print(f"warning: {warning}", file=sys.stderr)
     print(_summary(config, policy))
     return _connect(config, policy) if arguments.connect else 0
+
+
+def _gated(config: Config, policy: Policy) -> Iterator[Problem]:
+    """Warnings about gates and budgets."""
+    declared = {name: server.tools for name, server in config.servers.items()}
+    kinds = {
+        server: {tool: {name: each.kind for name, each in facts.arguments.items()} for tool, facts in tools.items()}
+        for server, tools in declared.items()
+    }
+    undoing = {
+        (server, tool): facts.compensate.tool
+        for server, tools in declared.items()
+        for tool, facts in tools.items()
+        if facts.compensate is not None
+    }
+    yield from lint_gates(policy, _reviewers(config))
+    yield from lint_budgets(policy, kinds)
+    yield from lint_compensations(policy, undoing, config.path.name)
+
+
+def _reviewers(config: Config) -> set[str]:
+    """Names of those who can decide now. Where no gateway has run yet there is nobody, and nothing is made."""
+    if not config.database.exists():
+        return set()
+    with open_state(config) as state:
+        now = time.time()
+        return {row.name for row in state.reviewers.list_all() if row.state(now) == "active"}
 
 
 def _summary(config: Config, policy: Policy) -> str:

@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.cli.files import usable_state
-from gateway.cli.output import moment, show_json, table
+from gateway.cli.output import moment, show_json, table, visible
 from gateway.cli.who import user
 from gateway.config import Config, load_without_servers
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.pins import PinRow, Pins
-from gateway.rules.unicode import strip
 from gateway.store import Store
 
 _SHOWN = 12
@@ -136,12 +135,7 @@ def _compared(row: PinRow) -> str:
 def _lines(definition: str | None) -> list[str]:
     if definition is None:
         return []
-    return _visible(json.dumps(json.loads(definition), indent=2, ensure_ascii=False)).split("\n")
-
-
-def _visible(text: str) -> str:
-    """The text with every character that cannot be seen as an escape."""
-    return "".join(c if c == "\n" or (c.isprintable() and strip(c) == c) else ascii(c)[1:-1] for c in text)
+    return visible(json.dumps(json.loads(definition), indent=2, ensure_ascii=False)).split("\n")
 
 
 def _digest(row: PinRow) -> str:

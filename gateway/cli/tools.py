@@ -45,7 +45,8 @@ def _shape(config: Config, server: str, tool: str) -> dict[str, Any]:
     """`timeout` is in seconds: the tool's own, else its server's."""
     facts = FACTS[tool] if server == OWN else config.servers[server].facts(tool)
     timeout = config.server(server).timeout if facts.timeout is None else facts.timeout
-    return {"server": server, "tool": tool, "idempotent": facts.idempotent, "timeout": timeout}
+    effect = {"read_only": facts.read_only, "idempotent": facts.idempotent}
+    return {"server": server, "tool": tool, **effect, "timeout": timeout}
 
 
 def _access(policy: Policy, agent: str, server: str, tool: str) -> dict[str, Any]:
@@ -55,9 +56,10 @@ def _access(policy: Policy, agent: str, server: str, tool: str) -> dict[str, Any
 
 
 def _table(shapes: list[dict[str, Any]], agent: str | None) -> str:
-    header = ["SERVER", "TOOL", "IDEMPOTENT", "TIMEOUT"] + ([] if agent is None else ["MAY CALL", "RULES"])
+    header = ["SERVER", "TOOL", "READ-ONLY", "IDEMPOTENT", "TIMEOUT"] + ([] if agent is None else ["MAY CALL", "RULES"])
     rows = []
     for shape in shapes:
-        row = [shape["server"], shape["tool"], "yes" if shape["idempotent"] else "no", f"{shape['timeout']:g} s"]
+        effect = ["yes" if shape[name] else "no" for name in ("read_only", "idempotent")]
+        row = [shape["server"], shape["tool"], *effect, f"{shape['timeout']:g} s"]
         rows.append(row + ([] if agent is None else [shape["may_call"], ", ".join(shape["rules"]) or "none"]))
     return table(header, rows)

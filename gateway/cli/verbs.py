@@ -131,8 +131,9 @@ def _approvals(
     approve = deeds.add_parser("approve", parents=[*parents, seen], help="let the call run, once")
     approve.add_argument("--words", metavar="WORDS", default="", help="why; kept with the decision")
     edit = deeds.add_parser("edit", parents=[*parents, seen], help="let the call run with other arguments")
-    about = "NAME=TEXT, NAME:=JSON, or NAME= with nothing behind it to leave the argument out"
-    edit.add_argument("changes", metavar="CHANGE", nargs="+", help=about)
+    edit.add_argument("changes", metavar="CHANGE", nargs="*", help="NAME=TEXT, or NAME:=JSON for anything else")
+    about = "leave this argument out; repeatable"
+    edit.add_argument("--without", metavar="NAME", action="append", default=[], help=about)
     edit.add_argument("--words", metavar="WORDS", default="", help="why; kept with the decision")
     reject = deeds.add_parser("reject", parents=parents, help="refuse the call")
     reject.add_argument(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gateway import confidence
 from gateway.call import OWN, Call, CallNext, Permit, Result
 from gateway.errors import Denied, NotFound, ReadOnly
 from gateway.metrics import Metrics
@@ -25,6 +26,9 @@ class Authorize:
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
         policy, agent = self.policy(), call.principal.agent
+        if confidence.speaks(call) and call.definition is not None:
+            gates = policy.gates(agent, call.server, call.tool)
+            call = confidence.heard(call, confidence.added(gates, call.definition.definition["inputSchema"]))
         arguments = call.arguments if call.action == "call" else None
         decision = policy.decide(agent, call.server, call.tool, call.action, arguments)
         if call.action == "call" and call.definition is None:

@@ -6,12 +6,10 @@ from functools import partial
 
 from gateway.approvals import Approvals, Ticket
 from gateway.approvals.binding import rejected
-from gateway.call import OWN, Call, CallNext, Result
+from gateway.call import OWN, PENDING, Call, CallNext, Result
 from gateway.policy import Policy
 from gateway.terms import Gate as Asked
 
-PENDING = "toolgate/pending"
-"""The key of `_meta` under which a pending answer names its ticket."""
 AWAIT = "await_approval"
 
 _WAIT = (

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.call import Call, CallNext, Result
+from gateway.call import PENDING, Call, CallNext, Result
 from gateway.errors import Refused
 from gateway.metrics import Metrics
 
@@ -21,7 +21,7 @@ class Measure:
         metrics.in_flight.inc()
         try:
             result = await call_next(call)
-            outcome = "tool_error" if result.get("isError") else "ok"
+            outcome = _outcome(result)
             return result
         except Refused as refused:
             outcome = refused.reason
@@ -36,3 +36,9 @@ class Measure:
             metrics.in_flight.dec()
             metrics.calls.labels(call.principal.agent, server, tool, outcome).inc()
             metrics.call_seconds.labels(server).observe(self.clock() - started)
+
+
+def _outcome(result: Result) -> str:
+    if PENDING in (result.get("_meta") or ()):
+        return "pending"
+    return "tool_error" if result.get("isError") else "ok"

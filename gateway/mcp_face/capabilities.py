@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.call import Era
 from gateway.catalog import Catalog
+from gateway.mcp_face.task import EXTENSION
 
 _WHOLE = ("tools", "resources", "prompts", "completions", "logging")
 
@@ -22,6 +23,9 @@ def capabilities(catalog: Catalog, server: str | None, era: Era) -> dict[str, An
     if "resources" in told:
         subscribable = not isinstance(offered, dict) or _subscribable(offered["resources"])
         told["resources"]["subscribe"] = subscribable
+    told.setdefault("tools", {"listChanged": True})  # the gateway's own are on every face
+    if era == "modern":
+        told["extensions"] = {EXTENSION: {}}
     return told
 
 

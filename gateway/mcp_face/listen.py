@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.call import Result
@@ -13,9 +14,11 @@ from gateway.mcp_face.audience import MAX_URIS, Audience, Listener
 from gateway.mcp_face.exchange import Exchange
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.relay import Request
+from gateway.mcp_face.tasks import Tasks
 from gateway.mcp_face.wire import INVALID_PARAMS, REFUSED, SUBSCRIPTION_KEY, RpcError
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+TASKS = "notifications/tasks"
 _FLAGS = {"toolsListChanged": "tools", "resourcesListChanged": "resources", "promptsListChanged": "prompts"}
 _BACKLOG = 1024
 _STREAMS = 256
@@ -31,6 +34,7 @@ class Listen:
     audience: Audience
     lists: Lists
     watch: Callable[[], Awaitable[None]]
+    tasks: Tasks
     open: Counter[str] = field(default_factory=Counter)
 
     async def serve(self, request: Request, exchange: Exchange) -> Result:
@@ -40,6 +44,7 @@ class Listen:
             raise RpcError(REFUSED, f"Too many open subscriptions: {agent} may have {_STREAMS}. Close one first.")
         wanted = request.params.get("notifications") or {}
         honored: dict[str, Any] = {flag: True for flag in _FLAGS if wanted.get(flag) is True}
+        honored |= self._tasks(request, wanted.get("taskIds"))
         uris = [uri for uri in wanted.get("resourceSubscriptions") or () if isinstance(uri, str)]
         if len(uris) > MAX_URIS:
             raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} resources can be subscribed to in one stream.")
@@ -51,14 +56,25 @@ class Listen:
         listener.uris = {(server, uri) for server, uri in located if visible(agent, server, uri, "read")}
         self.open[agent] += 1
         try:
-            return await self._stream(listener, exchange, honored)
+            return await self._stream(request, listener, exchange, honored)
         finally:
             self.open[agent] -= 1
             self.audience.leave(listener)
             if listener.uris:
                 await asyncio.shield(self.watch())
 
-    async def _stream(self, listener: Listener, exchange: Exchange, honored: dict[str, Any]) -> Result:
+    def _tasks(self, request: Request, wanted: Any) -> dict[str, Any]:
+        """Those of the tasks wanted that this agent may hear of. Raises RpcError."""
+        if wanted is None:
+            return {}
+        ids = [each for each in wanted if isinstance(each, str)] if isinstance(wanted, list) else []
+        if len(ids) > MAX_URIS:
+            raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} tasks can be followed in one stream.")
+        return {"taskIds": self.tasks.known(request, ids)}
+
+    async def _stream(
+        self, request: Request, listener: Listener, exchange: Exchange, honored: dict[str, Any]
+    ) -> Result:
         tag = {SUBSCRIPTION_KEY: exchange.identity}
         backlog = Backlog(_BACKLOG)
         task = asyncio.current_task()
@@ -75,6 +91,7 @@ class Listen:
         if listener.uris:
             await self.watch()
         await exchange.send(ACKNOWLEDGED, {"notifications": honored, "_meta": tag})
-        while True:
-            method, params = await backlog.get()
-            await exchange.send(method, {**params, "_meta": {**params.get("_meta", {}), **tag}})
+        with self.tasks.followed(request, honored.get("taskIds", ()), partial(deliver, TASKS)):
+            while True:
+                method, params = await backlog.get()
+                await exchange.send(method, {**params, "_meta": {**params.get("_meta", {}), **tag}})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from gateway import confidence
 from gateway.call import OWN, Action, Result
 from gateway.catalog import Catalog, Offer
 from gateway.mcp_face.wire import INVALID_PARAMS, RpcError
@@ -115,7 +116,10 @@ def _tools(policy: Policy, agent: str, offer: Offer, prefix: str) -> Iterator[Ma
         if policy.visible(agent, offer.server, tool.name, "call"):
             schema = policy.narrow(agent, offer.server, tool.name, tool.definition["inputSchema"])
             shown = {**tool.definition, "name": prefix + tool.name, "inputSchema": schema}
-            if tool.facts.content == "untrusted":  # it is answered with text: nothing else can be wrapped
+            gates = policy.gates(agent, offer.server, tool.name)
+            shown["inputSchema"] = confidence.shown(schema, confidence.added(gates, tool.definition["inputSchema"]))
+            # Untrusted content is answered with text, for nothing else can be wrapped; so is a call that waits.
+            if gates or tool.facts.content == "untrusted":
                 shown.pop("outputSchema", None)
             yield shown
 

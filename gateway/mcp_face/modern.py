@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from gateway.bridge import answerable
-from gateway.call import Principal
+from gateway.call import OWN, Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
 from gateway.mcp_face.exchange import Exchange
@@ -26,6 +26,7 @@ from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay, Request
+from gateway.mcp_face.tasks import METHODS, Tasks
 from gateway.mcp_face.wire import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
@@ -61,6 +62,7 @@ class Modern:
     catalog: Catalog
     parking: Parking
     listen: Listen
+    tasks: Tasks
     max_body: int
 
     async def __call__(
@@ -100,6 +102,8 @@ class Modern:
 
     async def _answer(self, request: Request, exchange: Exchange, headers: Headers) -> dict[str, Any]:
         try:
+            if request.method in METHODS:
+                return await self.tasks.answer(request, headers.folded.get("mcp-name"))
             self._check(request, headers)
             if request.method == "subscriptions/listen":
                 self.relay.admit(request.principal.agent)
@@ -124,7 +128,9 @@ class Modern:
         if request.method == "resources/read":
             server = self.relay.lists.locate(request.principal.agent, request.server, str(name))
         offer = self.catalog.offer(server)
-        if offer is None or offer.era != "legacy" or not answerable(request.meta):
+        # Behind a tool of our own there may be the call of any upstream, which was waited for.
+        may_ask = offer is not None and (offer.era == "legacy" or server == OWN)
+        if not may_ask or not answerable(request.meta):
             return await self.relay.answer(request)
         same = orjson.dumps([request.server, request.method, name, request.params.get("arguments")])
         return await self.parking.run(

@@ -52,6 +52,30 @@ class Parked:
         finally:
             self.waiting.pop(name, None)
 
+    async def step(self, seconds: float | None = None) -> bool:
+        """Wait until the call ends or asks, at most `seconds`; whether it ended."""
+        assert self.task is not None
+        self.stirred.clear()
+        stirred = asyncio.ensure_future(self.stirred.wait())
+        try:
+            if not self.waiting:
+                await asyncio.wait({self.task, stirred}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stirred.cancel()
+        return self.task.done()
+
+    def questions(self) -> dict[str, dict[str, Any]]:
+        """What it asks now, by names that no other question of it has."""
+        return {name: question for name, (question, _) in self.waiting.items()}
+
+    def deliver(self, answers: Any) -> None:
+        """Answer what it asks; what is no answer to that is left out."""
+        for name, answer in answers.items() if isinstance(answers, Mapping) else ():
+            if name in self.waiting and isinstance(answer, dict):
+                future = self.waiting.pop(name)[1]
+                if not future.done():
+                    future.set_result(answer)
+
 
 class Parking:
     """Keeps calls of modern clients whose legacy upstream has a question, until the client returns.
@@ -85,29 +109,23 @@ class Parking:
             raise stale()
         else:
             parked.exchange, parked.token = exchange, progress_token(fields)
-            _deliver(parked, fields.get("inputResponses"))
+            parked.deliver(fields.get("inputResponses"))
         return await self._step(parked)
 
     async def _step(self, parked: Parked) -> Result:
         """Wait for the call to end or to ask. A client that leaves while it runs cancels it."""
         assert parked.task is not None
-        parked.stirred.clear()
-        stirred = asyncio.ensure_future(parked.stirred.wait())
         try:
-            if not parked.waiting:
-                await asyncio.wait({parked.task, stirred}, return_when=asyncio.FIRST_COMPLETED)
+            ended = await parked.step()
         except asyncio.CancelledError:
             parked.task.cancel()
             raise
-        finally:
-            stirred.cancel()
-        if parked.task.done():
+        if ended:
             return parked.task.result()
         parked.exchange = None
         parked.handle = f"parked.{secrets.token_urlsafe(24)}"
         self._parked[parked.handle] = parked
-        questions = {name: question for name, (question, _) in parked.waiting.items()}
-        return {"resultType": "input_required", "inputRequests": questions, "requestState": parked.handle}
+        return {"resultType": "input_required", "inputRequests": parked.questions(), "requestState": parked.handle}
 
     def _forget(self, parked: Parked, task: asyncio.Task[Result]) -> None:
         self._parked.pop(parked.handle, None)
@@ -120,11 +138,3 @@ class Parking:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _deliver(parked: Parked, answers: Any) -> None:
-    for name, answer in answers.items() if isinstance(answers, Mapping) else ():
-        if name in parked.waiting and isinstance(answer, dict):
-            future = parked.waiting.pop(name)[1]
-            if not future.done():
-                future.set_result(answer)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from gateway.call import OWN, Action, Call, CallNext, Era, Peer, Principal, Result
+from gateway.call import Action, Call, CallNext, Era, Peer, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Throttled, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
@@ -167,7 +167,7 @@ class Relay:
         offer = self.catalog.offer(server)
         meta = {key: value for key, value in request.meta.items() if key not in _KEPT_BACK}
         return Call(
-            id=f"{_PROCESS}{next(_numbers):016x}",
+            id=call_id(),
             principal=request.principal,
             server=server if offer is not None else "",
             tool=name,
@@ -186,10 +186,14 @@ class Relay:
         )
 
 
+def call_id() -> str:
+    """The id of one more call."""
+    return f"{_PROCESS}{next(_numbers):016x}"
+
+
 def _shown(face: str | None, server: str, name: str, action: Action) -> str:
     """What the caller calls it."""
-    plain = action == "read" or not server or (face is not None and server != OWN)
-    return name if plain else f"{server}{SEPARATOR}{name}"
+    return name if action == "read" or not server or face == server else f"{server}{SEPARATOR}{name}"
 
 
 _HANDLERS: dict[str, Callable[[Relay, Request], Awaitable[Result]]] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from gateway.approvals import Approvals
+from gateway.approvals import Approvals, Ticket
 from gateway.aside import aside
 from gateway.call import Call, Facts, Result
-from gateway.errors import TicketUnknown
+from gateway.errors import TicketExpired, TicketUnknown
 from gateway.own.tools import OwnTool, answer
 
 DEFINITION: dict[str, Any] = {
@@ -32,6 +32,11 @@ DEFINITION: dict[str, Any] = {
 }
 FACTS = Facts(idempotent=True, read_only=True)
 
+_PENDING = (
+    "NOT EXECUTED. Ticket {ticket} is still pending: nobody has decided on it yet. Call this tool again with the same "
+    "ticket to go on waiting; do not make the call itself again, and do not look for a way around it."
+)
+
 
 def await_approval(approvals: Approvals) -> OwnTool:
     """Says which ticket is meant, in `_meta`: whoever serves the client waits for it, and redeems it."""
@@ -44,6 +49,20 @@ def await_approval(approvals: Approvals) -> OwnTool:
                 "There is no such ticket of yours. Nothing was run; use a ticket exactly as a pending answer named it, "
                 "or make the call again."
             )
-        return answer(f"Ticket {ticket.id} is known.", pending=ticket.id)
+        if ticket.kind == "request" and ticket.state != "pending":
+            return _answered(ticket)
+        return answer(_PENDING.format(ticket=ticket.id), pending=ticket.id)
 
     return OwnTool(DEFINITION, run, FACTS)
+
+
+def _answered(ticket: Ticket) -> Result:
+    """What people said to a request of the agent's. Raises TicketExpired."""
+    if ticket.decided is None:
+        raise TicketExpired(
+            f"Nobody answered request {ticket.id} in time. Nothing was run; go on without, or ask again."
+        )
+    said = "; ".join(decision.words for decision in ticket.decisions if decision.words)
+    verdict = "said no" if ticket.decisions[-1].verdict == "reject" else "agreed"
+    words = f" Their words: {said}" if said else " They left no words."
+    return answer(f"A person looked at request {ticket.id} and {verdict}.{words}")

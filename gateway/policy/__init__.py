@@ -22,7 +22,7 @@ objects    the objects that rules tell apart
 matrix     agents against tools
 diffdifferences  every decision that changes between two policies (samples, pattern: arguments that show it)
 export     for Casbin's own tools
-lint       what goes wrong in practice (contradiction, idle: how it is found)
+lint       what goes wrong in practice (contradiction, idle: how it is found; gated: with gates and budgets)
 """
 
 from gateway.policy.grant import Decision

@@ -34,11 +34,11 @@ def lint_tools(policy: Policy, tools: Tools) -> list[Problem]:
 
 
 def _impossible(policy: Policy) -> Iterator[Problem]:
-    for rule in _all_rules(policy):
+    for rule in all_rules(policy):
         for name, schema in (rule.where or {}).items():
             if why := contradiction(schema):
                 message = f"no value of {name} can ever fit: {why}"
-                yield _of(rule, "where." + name, message, "correct the condition, or remove the rule")
+                yield at_rule(rule, "where." + name, message, "correct the condition, or remove the rule")
 
 
 Idle = Callable[[Sequence[Rule]], Iterator[tuple[Rule, Rule]]]
@@ -57,7 +57,7 @@ def _idle(policy: Policy, find: Idle, words: tuple[str, str]) -> Iterator[Proble
     for name, pairs in found.items():
         if len(pairs) == held[name]:
             rule, other = pairs[0]
-            yield _of(rule, "", message.format(f"{other.id} ({other.place})"), fix)
+            yield at_rule(rule, "", message.format(f"{other.id} ({other.place})"), fix)
 
 
 _DENIED = (
@@ -74,9 +74,9 @@ def _crowded(policy: Policy, tools: Tools) -> Iterator[Problem]:
     for agent in sorted(policy.agents):
         seen = [(server, tool) for server in tools for tool in tools[server] if _sees(policy, agent, server, tool)]
         if len(seen) > MAX_TOOLS:
-            widest = max(_allows(policy, agent), key=lambda rule: sum(rule.matches(*each, "call") for each in seen))
+            widest = max(allows(policy, agent), key=lambda rule: sum(rule.matches(*each, "call") for each in seen))
             message = f"agent {agent} sees {len(seen)} tools; models choose worse among more than {MAX_TOOLS}"
-            yield _of(widest, "", message, "name the tools it needs, or split the agent's job")
+            yield at_rule(widest, "", message, "name the tools it needs, or split the agent's job")
 
 
 def _destructive(policy: Policy, tools: Tools) -> Iterator[Problem]:
@@ -87,10 +87,10 @@ def _destructive(policy: Policy, tools: Tools) -> Iterator[Problem]:
             for tool, definition in offered.items():
                 if not _destroys(definition) or not _sees(policy, agent, server, tool):
                     continue
-                for rule in _allows(policy, agent):
+                for rule in allows(policy, agent):
                     if rule.matches(server, tool, "call") and not terms(rule).keys() & {"gate", "limit", "budget"}:
                         message = f"allows {server}/{tool}, which its server calls destructive, without gate or limit"
-                        problem = _of(rule, "", message, "gate or limit it in a rule of its own, or deny it")
+                        problem = at_rule(rule, "", message, "gate or limit it in a rule of its own, or deny it")
                         found[rule.id, server, tool] = problem
     yield from found.values()
 
@@ -101,11 +101,11 @@ def _long_names(policy: Policy, tools: Tools) -> Iterator[Problem]:
             published = f"{server}__{tool}"
             agents = [agent for agent in sorted(policy.agents) if _sees(policy, agent, server, tool)]
             if len(published) > MAX_PUBLISHED and agents:
-                rule = next(rule for rule in _allows(policy, agents[0]) if rule.matches(server, tool, "call"))
+                rule = next(rule for rule in allows(policy, agents[0]) if rule.matches(server, tool, "call"))
                 message = (
                     f"publishes {published}: {len(published)} characters, and model APIs take {MAX_PUBLISHED} at most"
                 )
-                yield _of(rule, "", message, f"give the server a shorter name, or use it at /mcp/{server} alone")
+                yield at_rule(rule, "", message, f"give the server a shorter name, or use it at /mcp/{server} alone")
 
 
 def _destroys(definition: Mapping[str, Any]) -> bool:
@@ -118,15 +118,15 @@ def _sees(policy: Policy, agent: str, server: str, tool: str) -> bool:
     return policy.visible(agent, server, tool, "call")
 
 
-def _allows(policy: Policy, agent: str) -> list[Rule]:
+def allows(policy: Policy, agent: str) -> list[Rule]:
     return [rule for rule in policy.rules(agent) if rule.effect == "allow" and not rule.shadow]
 
 
-def _all_rules(policy: Policy) -> list[Rule]:
+def all_rules(policy: Policy) -> list[Rule]:
     rules = {rule.id: rule for agent in sorted(policy.agents) for rule in policy.rules(agent)}
     return list(rules.values())
 
 
-def _of(rule: Rule, step: str, message: str, fix: str) -> Problem:
+def at_rule(rule: Rule, step: str, message: str, fix: str) -> Problem:
     key = rule.id.partition(":")[2]
     return Problem(rule.place, f"{key}.{step}" if step else key, message, fix)

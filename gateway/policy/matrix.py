@@ -17,6 +17,7 @@ MEANING: dict[Access, str] = {
     "gate": "may call it through a gate, with any arguments",
     "no": "may not call it, and does not see it",
 }
+BOUNDED = "up to a limit or budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Cell:
 
     access: Access
     rules: tuple[Rule, ...]
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a rule limits how often, or how much of something."""
+        return self.access != "no" and any(rule.limit or rule.budget for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import Problem
 from gateway.policy.policy import Policy
-from gateway.policy.rules import Rule, nearest, seg
+from gateway.policy.rules import CURRENCY, Rule, nearest, seg
 
 Offered = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Server to tool to input schema, of the servers that are up. What is down is not in it, and not judged."""
@@ -50,11 +50,20 @@ def _exact(rule: Rule, tools: Mapping[str, Mapping[str, Any]] | None) -> Iterato
         message = f'names the tool "{rule.name}", which its server does not offer'
         yield _problem(rule, message, nearest(rule.name, tools), "tool")
         return
-    for key, names in (("where", rule.where or {}), ("bind", rule.bind or {})):
-        for name in names:
-            if not _takes(schema, name):
-                message = f'names the argument "{name}", which the tool does not have'
-                yield _problem(rule, message, nearest(name, schema["properties"]), f"{key}.{name}")
+    for key, name in _named(rule):
+        if not _takes(schema, name):
+            message = f'names the argument "{name}", which the tool does not have'
+            yield _problem(rule, message, nearest(name, schema["properties"]), key)
+
+
+def _named(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Where in the rule an argument is named, and the argument."""
+    for key, names in (("where", rule.where), ("bind", rule.bind), ("gate.when", (rule.gate or {}).get("when"))):
+        yield from ((f"{key}.{name}", name) for name in names or ())
+    for index, budget in enumerate(rule.budget or ()):
+        yield f"budget[{index}].sum", budget["sum"]
+        if "currency" in budget and not CURRENCY.fullmatch(budget["currency"]):
+            yield f"budget[{index}].currency", budget["currency"]
 
 
 def _takes(schema: Mapping[str, Any], name: str) -> bool:

@@ -14,6 +14,9 @@ Effect = Literal["allow", "deny"]
 ACTIONS: dict[str, Action] = {"tool": "call", "resource": "read", "prompt": "get"}
 """The key that names a rule's object in a file, and the action it stands for."""
 
+CURRENCY = re.compile("[A-Z]{3}")
+"""A currency itself, where a budget could also name the argument that holds one."""
+
 GLOB_LIKE = re.compile(r"[?\[\]{}]")
 
 

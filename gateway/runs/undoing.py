@@ -75,7 +75,7 @@ class Undoing:
         A run that was active when the process before this one ended has a full lease again.
         """
         unwatch = self._approvals.watch(self._heard)
-        leased, swept = False, 0.0
+        leased, swept = False, -_SWEEP
         try:
             while not self._stopping.is_set():
                 self._woken.clear()

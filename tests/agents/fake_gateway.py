@@ -72,6 +72,14 @@ class FakeGateway:
         return {"resultType": "complete", **(await result if inspect.isawaitable(result) else result)}
 
 
+def undone(run: str, *tools: str, waiting: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What the gateway answers to a rollback that undid calls of `tools`, and left those in `waiting` to people."""
+    calls = [{"call": "c1", "server": "inventory", "tool": tool} for tool in tools]
+    stuck = [{"call": "c2", "server": "inventory", "tool": tool, "ticket": "T1"} for tool in waiting]
+    told = {"run": run, "state": "rolled_back", "undone": calls, "waiting": stuck, "left": []}
+    return {"content": [{"type": "text", "text": f"{run} is undone."}], "structuredContent": told}
+
+
 @contextmanager
 def running(gateway: FakeGateway) -> Iterator[FakeGateway]:
     """Serve on a free port; the socket listens before the server thread starts, so nothing has to wait."""

@@ -100,7 +100,7 @@ def toolgate__mark_run(run: str, state: str, lease: float | None = None) -> dict
 
 
 def toolgate__rollback(run: str) -> dict[str, Any]:
-    return {"run": run, "state": "rolled_back", "steps": []}
+    return {"run": run, "state": "rolled_back", "undone": [], "waiting": [], "left": []}
 
 
 TOOLS: list[Callable[..., Any]] = [tool for name, tool in list(globals().items()) if "__" in name.strip("_")]

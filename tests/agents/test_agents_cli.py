@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_gateway import FakeGateway
+from fake_gateway import FakeGateway, undone
 
 from agents.__main__ import main
 from agents.order import JOBS
+from agents.tools import ROLLBACK
 
 ROOT = Path(__file__).parents[2]
 ORDER = str(ROOT / "agents" / "examples" / "order.json")
@@ -37,17 +38,30 @@ def test_an_order_that_completes_exits_0_and_tells_what_happens(
     assert "tok_visa" not in out
 
 
+@pytest.fixture
+def undoing(gateway: FakeGateway) -> None:
+    """The gateway undoes two calls of the inventory agent, and finds none of the others."""
+
+    def rollback(arguments: dict[str, str]) -> dict[str, object]:
+        run = arguments["run"]
+        return undone(run, *["reserve_inventory"] * 2) if run.endswith("/inventory") else undone(run)
+
+    gateway.instead[ROLLBACK] = rollback
+
+
+@pytest.mark.usefixtures("undoing")
 def test_an_order_that_fails_exits_1_and_names_stage_reason_and_what_was_taken_back(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["order", "--file", DECLINED, "--model", "scripted:order"], environ) == 1
     out = capsys.readouterr().out
-    assert "inventory: taking back inventory__reserve_inventory toolu_0004 with inventory__release_reservation" in out
+    assert "inventory: taken back by the gateway: inventory/reserve_inventory, inventory/reserve_inventory\n" in out
     assert "Order ORD-7002 failed in payment: " in out
     assert "declined: insufficient funds" in out
     assert "2 of 2 effects taken back" in out
 
 
+@pytest.mark.usefixtures("undoing")
 def test_json_goes_to_stdout_and_progress_to_stderr(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +70,13 @@ def test_json_goes_to_stdout_and_progress_to_stderr(
     report = json.loads(out)
     assert [stage["stage"] for stage in report["stages"]] == ["validation", "inventory", "pricing", "payment"]
     assert [stage["completed"] for stage in report["stages"]] == [True, True, True, False]
-    assert (report["stages"][0]["cost"], len(report["undone"])) == (None, 2)
+    assert report["stages"][0]["cost"] is None
+    (undone,) = report["undone"]
+    assert (undone["agent"], undone["undone"], undone["worked"]) == (
+        "inventory",
+        ["inventory/reserve_inventory"] * 2,
+        True,
+    )
     assert "The model is scripted" in err
 
 
@@ -90,7 +110,11 @@ def test_a_run_that_fails_exits_1(gateway: FakeGateway, capsys: pytest.CaptureFi
 
 WRONG = {
     "no key": ([], TOKENS, "needs a key: set ANTHROPIC_API_KEY"),
-    "an unknown script": (["--model", "scripted:nope"], TOKENS, "Known: scripted:order, scripted:overreach"),
+    "an unknown script": (
+        ["--model", "scripted:nope"],
+        TOKENS,
+        "Known: scripted:hanging-order, scripted:order,",
+    ),
     "no tokens": (
         ["--model", "scripted:order"],
         {},
@@ -124,6 +148,28 @@ def test_a_file_that_is_no_order_exits_2_and_names_every_problem(
     file.write_text(content)
     assert main(["order", "--file", str(file), "--model", "scripted:order"], TOKENS) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_is_left_to_people_is_told_in_the_gateways_words(
+    environ: dict[str, str], gateway: FakeGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.instead[ROLLBACK] = lambda arguments: undone(arguments["run"], waiting=("reserve_inventory",))
+    assert main(["order", "--file", DECLINED, "--model", "scripted:order"], environ) == 1
+    out = capsys.readouterr().out
+    assert "/inventory is undone.\n" in out
+    assert "0 of 4 effects taken back" in out
+
+
+def test_a_lease_is_asked_for_with_every_call(environ: dict[str, str], gateway: FakeGateway) -> None:
+    assert main(["order", "--file", ORDER, "--model", "scripted:order", "--lease", "60"], environ) == 0
+    assert {call.meta["toolgate/lease"] for call in gateway.calls} == {60.0}
+
+
+@pytest.mark.parametrize("lease", ["0", "86401", "nan", "soon"])
+def test_a_lease_that_is_none_exits_2(lease: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["order", "--file", ORDER, "--lease", lease], {})
+    assert (ended.value.code, "--lease" in capsys.readouterr().err) == (2, True)
 
 
 def test_the_module_runs_as_a_command(gateway: FakeGateway) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anthropic import transform_schema
-from fake_gateway import FakeGateway
+from fake_gateway import FakeGateway, undone
 from scripted_turns import MakeAgent, Turns, answer, calls, text, use
 
-from agents.compensation import Undo
+from agents import pipeline
 from agents.order import JOBS, ORDER, SCHEMAS, order_stages
 from agents.pipeline import Report, Stage, run_pipeline
-from agents.run import Event
+from agents.run import Event, Limits
 from agents.scripted import SCRIPTS
+from agents.tools import MARK, ROLLBACK
 
 EXAMPLES = Path(__file__).parents[2] / "agents" / "examples"
 COUNTED = {
@@ -25,19 +27,15 @@ COUNTED = {
     "required": ["count"],
     "additionalProperties": False,
 }
-RELEASE = Undo(
-    "inventory__reserve_inventory",
-    "inventory__release_reservation",
-    lambda asked, made: {"reservation_id": made["reservation_id"]},
-)
+REFUND = use(1, "payment__refund_card", {"charge_id": "chg_1", "amount": 5, "reason": "late"})
+PENDING = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"toolgate/pending": "T1"}}
 
 
-def reserve(number: int) -> dict[str, Any]:
-    return use(number, "inventory__reserve_inventory", {"sku": "LAMP-01", "quantity": number, "order_id": "o"})
-
-
-async def stage(make_agent: MakeAgent, script: Turns, name: str = "one", **more: Any) -> Stage:
-    return Stage(agent=await make_agent(script, name=name), brief=dict, schema=COUNTED, **more)
+async def stage(
+    make_agent: MakeAgent, script: Turns, name: str = "one", lease: float | None = None, **more: Any
+) -> Stage:
+    agent = await make_agent(script, name=name, limits=Limits(lease=lease))
+    return Stage(agent=agent, brief=dict, schema=COUNTED, **more)
 
 
 async def test_a_wrong_answer_goes_back_with_its_error_into_the_same_conversation(
@@ -97,44 +95,100 @@ async def test_later_stages_know_earlier_results_and_do_not_run_after_a_failure(
     assert [(result.stage, result.output) for result in report.results] == [("a", {"count": 7}), ("b", None)]
 
 
-async def test_effects_are_undone_in_reverse_as_their_own_agent_and_one_failure_stops_none(
-    make_agent: MakeAgent, gateway: FakeGateway, events: list[Event]
-) -> None:
-    def release(arguments: dict[str, Any]) -> dict[str, Any]:
-        broken = arguments["reservation_id"] == held[1]
-        content = [{"type": "text", "text": "broken" if broken else "{}"}]
-        return {"content": content, "structuredContent": {}, "isError": broken}
-
-    def hold(arguments: dict[str, Any]) -> dict[str, Any]:
-        made = {"reservation_id": f"res_{arguments['quantity']}"}
-        held.append(made["reservation_id"])
-        return {"content": [{"type": "text", "text": json.dumps(made)}], "structuredContent": made}
-
-    held: list[str] = []
-    gateway.instead = {RELEASE.call: hold, RELEASE.by: release}
-    one = await stage(
-        make_agent, Turns([calls(reserve(1)), calls(reserve(2)), answer({"count": 1})]), "one", undo=(RELEASE,)
-    )
-    two = await stage(make_agent, Turns([calls(reserve(3)), answer({"failed": "later"})]), "two", undo=(RELEASE,))
-    report = await run_pipeline([one, two], {}, run_id="r")
-    released = [call for call in gateway.calls if call.tool == RELEASE.by]
-    assert [call.arguments["reservation_id"] for call in released] == ["res_3", "res_2", "res_1"]
-    assert [call.token for call in released] == ["tok-two", "tok-one", "tok-one"]
-    keys = [(call.meta["toolgate/run"], call.meta["toolgate/key"]) for call in released]
-    assert keys[0] == ("r/two", "r/two/comp/toolu_3")
-    assert [(undone.agent, undone.worked) for undone in report.undone] == [("two", True), ("one", False), ("one", True)]
-    assert report.undone[1].text == "broken"
-
-
-async def test_a_call_that_failed_or_cannot_be_read_is_not_silently_left(
+async def test_runs_stay_open_until_the_pipeline_ends_and_are_all_closed_then(
     make_agent: MakeAgent, gateway: FakeGateway
 ) -> None:
-    gateway.answer(RELEASE.call, {"content": [{"type": "text", "text": "ok!"}], "structuredContent": {}})
-    script = Turns([calls(reserve(1)), answer({"failed": "no"})])
-    report = await run_pipeline([await stage(make_agent, script, undo=(RELEASE,))], {}, run_id="r")
-    (undone,) = report.undone
-    assert not undone.worked
-    assert "JSONDecodeError" in undone.text
+    def last(request: dict[str, Any]) -> dict[str, Any]:
+        assert gateway.own == []
+        return answer({"count": 2})
+
+    stages = [await stage(make_agent, Turns([answer({"count": 1})]), "a"), await stage(make_agent, Turns([last]), "b")]
+    report = await run_pipeline(stages, {}, run_id="r")
+    assert (report.completed, report.unclosed) == (True, [])
+    assert gateway.marks() == [("r/a", "finished"), ("r/b", "finished")]
+    assert [call.token for call in gateway.own] == ["tok-a", "tok-b"]
+
+
+async def test_a_run_that_could_not_be_closed_is_told(make_agent: MakeAgent, gateway: FakeGateway) -> None:
+    gateway.refuse(MARK, "The run is over.", "run_closed")
+    report = await run_pipeline([await stage(make_agent, Turns([answer({"count": 1})]), "a")], {}, run_id="r")
+    assert (report.completed, report.unclosed) == (True, ["r/a"])
+
+
+async def test_the_gateway_undoes_every_run_latest_first_as_its_own_agent_and_one_failure_stops_none(
+    make_agent: MakeAgent, gateway: FakeGateway, events: list[Event]
+) -> None:
+    def rollback(arguments: dict[str, Any]) -> dict[str, Any]:
+        match arguments["run"]:
+            case "r/one":
+                return undone("r/one", "reserve_inventory", "reserve_inventory")
+            case "r/two":
+                return undone("r/two", "reserve_inventory", waiting=("reserve_inventory",))
+            case _:
+                return {"content": [{"type": "text", "text": "Denied."}], "isError": True}
+
+    gateway.instead[ROLLBACK] = rollback
+    names = ("one", "two", "three", "four")
+    stages = [await stage(make_agent, Turns([answer({"count": 1})]), name) for name in names[:3]]
+    stages.append(await stage(make_agent, Turns([answer({"failed": "late"})]), "four"))
+    report = await run_pipeline(stages, {}, run_id="r")
+    assert gateway.marks() == [(f"r/{name}", "rollback") for name in reversed(names)]
+    assert [call.token for call in gateway.own] == [f"tok-{name}" for name in reversed(names)]
+    told = [(each.agent, each.undone, each.left, each.worked) for each in report.undone]
+    kind = "inventory/reserve_inventory"
+    assert told == [
+        ("four", [], [], False),
+        ("three", [], [], False),
+        ("two", [kind], [kind], False),
+        ("one", [kind, kind], [], True),
+    ]
+
+
+async def test_a_stage_that_undid_nothing_is_not_reported(make_agent: MakeAgent, gateway: FakeGateway) -> None:
+    report = await run_pipeline([await stage(make_agent, Turns([answer({"failed": "no"})]))], {}, run_id="r")
+    assert (gateway.marks(), report.undone) == ([("r/one", "rollback")], [])
+
+
+async def test_a_stage_waits_for_people_and_goes_on_with_what_they_decided(
+    make_agent: MakeAgent, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PAUSE", 0.01)
+    pending = iter([PENDING, PENDING])
+    done = {"content": [{"type": "text", "text": "refunded"}]}
+    gateway.instead["payment__refund_card"] = lambda arguments: next(pending, done)
+    report = await run_pipeline([await stage(make_agent, Turns([calls(REFUND), answer({"count": 1})]))], {}, run_id="r")
+    assert report.completed
+    assert {call.meta["toolgate/key"] for call in gateway.calls} == {"r/one/toolu_1"}
+    assert len(gateway.calls) == 3
+
+
+async def test_a_stage_that_waited_for_too_long_fails_and_is_undone(
+    make_agent: MakeAgent, gateway: FakeGateway
+) -> None:
+    gateway.answer("payment__refund_card", PENDING)
+    waits = await stage(make_agent, Turns([calls(REFUND)]))
+    report = await run_pipeline([waits], {}, run_id="r", patience=0)
+    assert report.results[0].reason == "waiting: for a decision on T1"
+    assert gateway.marks() == [("r/one", "rollback")]
+
+
+async def test_leases_of_all_stages_are_renewed_until_the_pipeline_ends(
+    make_agent: MakeAgent, gateway: FakeGateway
+) -> None:
+    renewed = {"r/a": threading.Event(), "r/b": threading.Event()}
+
+    def mark(arguments: dict[str, Any]) -> dict[str, Any]:
+        renewed[arguments["run"]].set()
+        return {"content": []}
+
+    def think(request: dict[str, Any]) -> dict[str, Any]:
+        assert all(event.wait(10) for event in renewed.values()), "a lease was not renewed"
+        return answer({"count": 2})
+
+    gateway.instead[MARK] = mark
+    scripts = {"a": Turns([answer({"count": 1})]), "b": Turns([think])}
+    stages = [await stage(make_agent, script, name, lease=0.3) for name, script in scripts.items()]
+    assert (await run_pipeline(stages, {}, run_id="r")).completed
 
 
 async def run_order(make_agent: MakeAgent, **changes: Any) -> Report:
@@ -176,31 +230,24 @@ async def test_an_order_without_a_valid_promo_code_costs_the_full_price(
     assert report.results[2].output["discount"] == 0
 
 
-async def test_a_declined_card_ends_the_order_and_releases_what_was_reserved(
+async def test_a_declined_card_ends_the_order_and_has_every_stage_undone(
     make_agent: MakeAgent, gateway: FakeGateway
 ) -> None:
     report = await run_order(make_agent, card_token="tok_declined")
     assert (report.results[-1].stage, report.completed) == ("payment", False)
     assert "declined: insufficient funds" in report.results[-1].reason
-    made = [line["reservation_id"] for line in (report.results[1].output or {})["reservations"]]
-    released = [call for call in gateway.calls if call.tool == "inventory__release_reservation"]
-    assert [call.arguments["reservation_id"] for call in released] == made[::-1]
-    assert {call.token for call in released} == {"tok-inventory"}
-    assert all(undone.worked for undone in report.undone)
     assert gateway.tools().count("payment__charge_card") == 1
+    stages = ("payment", "pricing", "inventory", "validation")
+    assert gateway.marks() == [(f"order-1/{name}", "rollback") for name in stages]
 
 
-async def test_a_failure_after_the_charge_refunds_it_first(make_agent: MakeAgent, gateway: FakeGateway) -> None:
+async def test_a_failure_after_the_charge_has_it_undone_before_the_reservations(
+    make_agent: MakeAgent, gateway: FakeGateway
+) -> None:
     gateway.refuse("fulfillment__create_shipment", "The carrier is down.")
     report = await run_order(make_agent)
     assert report.results[-1].reason == "The carrier is down."
-    assert [undone.tool for undone in report.undone] == [
-        "payment__refund_card",
-        "inventory__release_reservation",
-        "inventory__release_reservation",
-    ]
-    (refund,) = [call for call in gateway.calls if call.tool == "payment__refund_card"]
-    assert (refund.arguments["charge_id"], refund.arguments["amount"]) == ("chg_1", 11170)
+    assert [run for run, _ in gateway.marks()] == [f"order-1/{name}" for name in reversed(JOBS)]
 
 
 async def test_a_suspicious_card_is_not_charged(make_agent: MakeAgent, gateway: FakeGateway) -> None:

@@ -157,3 +157,47 @@ async def test_overreach_fails_loudly_when_it_is_not_refused(make_agent: MakeAge
     run = await (await make_agent(SCRIPTS["overreach"])).run(task, run_id="r")
     assert run.outcome == "model_error"
     assert "expected to be refused" in run.detail
+
+
+WANTED = 'Customer CUS-1001 writes: "I want 120.00 back." Refund what is due.'
+BALANCE = use(1, "billing__check_balance", {"customer_id": "CUS-1001"})
+OFFERED = [{**TOOL, "name": name} for name in ("billing__check_balance", "billing__process_refund")]
+
+
+def result(number: int, said: Any, **more: Any) -> dict[str, Any]:
+    content = [{"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": json.dumps(said), **more}]
+    return {"role": "user", "content": content}
+
+
+async def refunding(*said: dict[str, Any]) -> anthropic.types.Message:
+    async with open_scripted("scripted:refund", SCRIPTS["refund"]) as model:
+        return await ask(model, messages=[{"role": "user", "content": WANTED}, *said], tools=OFFERED)
+
+
+@pytest.mark.parametrize(("refundable", "amount"), [(43700, 12000), (500, 500)])
+async def test_a_refund_is_asked_for_with_how_sure_the_agent_is(refundable: int, amount: int) -> None:
+    looked = {"role": "assistant", "content": [BALANCE]}
+    message = await refunding(looked, result(1, {"refundable": refundable}))
+    (asked,) = message.content
+    assert asked.type == "tool_use"
+    assert (asked.input["amount"], asked.input["_confidence"]) == (amount, 0.55)
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "report"),
+    [
+        ({"amount": 2500}, {}, "I refunded 25.00 of the 120.00 that CUS-1001 asked for."),
+        ("Rejected: no.", {"is_error": True}, 'I refunded nothing: "Rejected: no."'),
+    ],
+)
+async def test_what_came_of_a_refund_is_reported_as_the_tool_says_it(
+    said: Any, more: dict[str, Any], report: str
+) -> None:
+    looked = {"role": "assistant", "content": [BALANCE]}
+    known = [looked, result(1, {"refundable": 43700})]
+    (asked,) = (await refunding(*known)).content
+    assert asked.type == "tool_use"
+    made = {"role": "assistant", "content": [use(2, asked.name, dict(asked.input))]}
+    message = await refunding(*known, made, result(2, said, **more))
+    assert message.content[0].type == "text"
+    assert message.content[0].text == report

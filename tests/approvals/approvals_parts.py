@@ -72,16 +72,26 @@ def presenting(ticket: Ticket, made: Call, **fields: Any) -> Call:
     return replace(again, ticket=ticket.id, key=ticket.key, run=ticket.run, **fields)
 
 
+class Visible:
+    """A policy in which the tool to wait with is seen, or is not."""
+
+    def __init__(self, seen: bool) -> None:
+        self.seen = seen
+
+    def visible(self, agent: str, server: str, name: str, action: str) -> bool:
+        return self.seen and (server, name) == ("toolgate", "await_approval")
+
+
 class Desk:
     """Approvals over a store in a folder. Work is done here and now, each piece a transaction."""
 
-    def __init__(self, folder: Path, clock: Clock, **settings: Any) -> None:
+    def __init__(self, folder: Path, clock: Clock, key: bytes = b"v" * 32, **settings: Any) -> None:
         self.path = folder / "toolgate.db"
         self.clock = clock
         self.store = Store(self.path, lambda rows, seconds: self.approvals.committed(), clock)
         made = ApprovalSettings(**{"expires": 3600.0, **settings})
-        audit = Audit(self.store, b"k" * 32, clock)
-        self.approvals = Approvals(self.store, audit, Vault(b"v" * 32), made, clock)
+        self.audit = Audit(self.store, b"k" * 32, clock)
+        self.approvals = Approvals(self.store, self.audit, Vault(key), made, clock)
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from approvals_parts import TIERS, TWO, Clock, Desk, call, presenting, tool
+from approvals_parts import APPROVAL, TIERS, TWO, Clock, Desk, call, presenting, tool
 from processes import finish
 
 from gateway.approvals import Ticket, Undecidable
@@ -163,7 +163,9 @@ def test_of_reviewers_that_race_in_threads_one_decides(desk: Desk) -> None:
 
 
 def test_of_reviewers_that_race_in_two_processes_one_decides_each_ticket(desk: Desk) -> None:
-    made = [desk.open(call(arguments={"amount": amount})).id for amount in range(30)]
+    gated = [call(arguments={"amount": amount}) for amount in range(30)]
+    opening = desk.approvals.open
+    made = desk.store.run(lambda connection: [opening(connection, each, APPROVAL).id for each in gated])
     racing = [
         threading.Thread(target=lambda name=name: ended.append(_race(desk.path.parent, name, made)))  # type: ignore[misc]
         for name in ("rita", "rob")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from approvals_parts import APPROVAL, Clock, Desk, call, presenting, tool
+from approvals_parts import APPROVAL, Clock, Desk, Visible, call, presenting, tool
 
 from gateway.approvals import Ticket
 from gateway.call import Call, Result
@@ -26,16 +26,6 @@ from gateway.terms import Gate as Asked
 from gateway.terms import Terms
 
 DONE: Result = {"content": [{"type": "text", "text": "paid"}]}
-
-
-class Visible:
-    """A policy in which the tool to wait with is seen, or is not."""
-
-    def __init__(self, seen: bool) -> None:
-        self.seen = seen
-
-    def visible(self, agent: str, server: str, name: str, action: str) -> bool:
-        return self.seen and (server, name) == ("toolgate", "await_approval")
 
 
 class Gated:

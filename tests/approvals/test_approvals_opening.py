@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from approvals_parts import TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
 from gateway.approvals import MASK
-from gateway.errors import KeyConflict
+from gateway.errors import ArgumentsChanged, KeyConflict
 from gateway.tables import tickets
 from gateway.terms import Gate
 
@@ -87,6 +88,14 @@ def test_the_key_of_an_edited_call_stands_for_both_forms(desk: Desk) -> None:
     assert desk.open(call(key="k")).id == desk.open(call(key="k", arguments={"amount": 50})).id == ticket.id
 
 
+def test_a_ticket_whose_time_is_over_is_not_joined_before_anybody_noticed(desk: Desk, clock: Clock) -> None:
+    for keyed in ({}, {"key": "k", "meta": {"toolgate/key": "k"}}):
+        ticket = desk.open(call(**keyed))
+        clock.now = ticket.expires
+        assert desk.open(call(**keyed)).id != ticket.id
+        assert (desk.get(ticket.id).state, desk.get(ticket.id).why) == ("expired", "time")
+
+
 @pytest.mark.parametrize("end", ["time", "withdrawn"])
 async def test_after_a_ticket_expired_the_call_is_asked_for_anew(desk: Desk, clock: Clock, end: str) -> None:
     ticket = desk.open(call(key="k"))
@@ -150,3 +159,17 @@ def test_tickets_are_found_newest_first(desk: Desk, clock: Clock) -> None:
     assert [ticket.id for ticket in desk.approvals.find(states=["approved"])] == made[:1]
     assert [ticket.id for ticket in desk.approvals.find(run="r1")] == [made[1]]
     assert desk.approvals.find(agent="bob") == [] and len(desk.approvals.find(limit=2)) == 2
+
+
+async def test_tickets_of_a_lost_key_can_be_seen_and_closed_but_not_used(tmp_path: Path, clock: Clock) -> None:
+    with Desk(tmp_path, clock) as desk:
+        ticket = desk.open(call())
+    with Desk(tmp_path, clock, key=b"w" * 32) as desk:
+        assert [(found.shown, found.given) for found in desk.approvals.find()] == [({"amount": 100}, {})]
+        desk.decide(ticket.id)
+        with pytest.raises(ArgumentsChanged):
+            desk.consume(presenting(desk.get(ticket.id), call()))
+        clock.now = ticket.expires
+        desk.store.start()
+        await desk.sweep()
+        assert desk.get(ticket.id).state == "expired"

@@ -128,7 +128,7 @@ async def test_after_about_a_day_it_is_given_up_with_an_event(
         desk.open(call())
         webhook = desk.approvals.settings.webhook
         assert webhook is not None
-        courier = Courier(desk.store, desk.book, metrics, draw=lambda: 1.0)
+        courier = Courier(desk.store, desk.book, metrics, draw=lambda: 1.0, breath=0.0)
         with caplog.at_level(logging.WARNING):
             while sample(metrics, "given_up") == 0:
                 await courier.deliver(webhook)

@@ -6,16 +6,20 @@ import json
 
 from desk import CONFIG, PAYMENT, Desk
 
+OWN = ("await_approval", "escalate", "mark_run", "rollback")
+"""The gateway's own tools, listed after those of the servers."""
 DOWN = '[servers.down]\nurl = "http://127.0.0.1:1/mcp"\n'
 
 
 def test_tools_lists_what_is_offered_and_what_is_declared_about_it(desk: Desk) -> None:
     ran = desk.run("tools", "--json")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert json.loads(ran.stdout) == [
-        {"server": "shop", "tool": "charge_card", "idempotent": False, "timeout": 20.0},
-        {"server": "shop", "tool": "check_fraud_score", "idempotent": True, "timeout": 5.0},
-        {"server": "shop", "tool": "refund_card", "idempotent": False, "timeout": 20.0},
+    shapes = json.loads(ran.stdout)
+    assert [(shape["server"], shape["tool"]) for shape in shapes[3:]] == [("toolgate", name) for name in OWN]
+    assert shapes[:3] == [
+        {"server": "shop", "tool": "charge_card", "read_only": False, "idempotent": False, "timeout": 20.0},
+        {"server": "shop", "tool": "check_fraud_score", "read_only": False, "idempotent": True, "timeout": 5.0},
+        {"server": "shop", "tool": "refund_card", "read_only": False, "idempotent": False, "timeout": 20.0},
     ]
 
 
@@ -25,6 +29,7 @@ def test_tools_tells_what_an_agent_may_call_and_by_which_rule(desk: Desk) -> Non
         ("charge_card", "depends", ["payment.toml:allow[0]"]),
         ("check_fraud_score", "yes", ["payment.toml:allow[1]"]),
         ("refund_card", "no", []),
+        *((name, "no", []) for name in OWN),
     ]
 
 
@@ -32,7 +37,7 @@ def test_tools_as_a_table_is_aligned(desk: Desk) -> None:
     lines = desk.run("tools", "--agent", "payment").stdout.splitlines()
     assert lines[0].split("  ")[0] == "SERVER"
     column = lines[0].index("MAY CALL")
-    assert [line[column:].split()[0] for line in lines[1:]] == ["depends", "yes", "no"]
+    assert [line[column:].split()[0] for line in lines[1:]] == ["depends", "yes", "no", *["no" for _ in OWN]]
 
 
 def test_an_unknown_agent_is_told_before_anything_is_connected(desk: Desk) -> None:
@@ -45,7 +50,7 @@ def test_a_server_out_of_reach_is_told_and_the_others_are_listed(desk: Desk) -> 
     desk.write("gateway.toml", CONFIG + DOWN)
     ran = desk.run("tools", "--json")
     assert ran.returncode == 1
-    assert {shape["server"] for shape in json.loads(ran.stdout)} == {"shop"}
+    assert {shape["server"] for shape in json.loads(ran.stdout)} == {"shop", "toolgate"}
     assert ["down" in line for line in ran.stderr.splitlines()] == [True]
 
 

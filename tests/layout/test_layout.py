@@ -33,7 +33,7 @@ FLOORS = (
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
-        *("approvals", "budgets", "fingerprint", "ledger", "runs", "reviewers", "modes", "state"),
+        *("approvals", "budgets", "fingerprint", "ledger", "runs", "reviewers", "modes", "state", "confidence"),
     ),
     ("controls",),
     ("upstream", "order"),

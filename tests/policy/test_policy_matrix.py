@@ -61,3 +61,13 @@ def test_a_glob_that_nobody_may_use_makes_no_row(build: Build) -> None:
     policy = build(("allow", {"tool": "payment/get_*"}), ("deny", {"tool": "*/delete_*"}))
     rows = matrix(policy, objects(policy.rules("a"), SERVERS)).rows
     assert [row.tool.target for row in rows] == ["payment/get_*"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "bounded"),
+    [({}, False), ({"limit": ["1/day"]}, True), ({"budget": [{"sum": "x", "max": 1, "per": "day"}]}, True)],
+)
+def test_a_cell_says_whether_a_rule_bounds_it(build: Build, rule: dict[str, Any], bounded: bool) -> None:
+    pay = ("allow", {"tool": "payment/pay", **rule})
+    assert cell(build(pay), "a", "payment", "pay").bounded is bounded
+    assert not cell(build(pay, ("deny", {"tool": "payment/*"})), "a", "payment", "pay").bounded

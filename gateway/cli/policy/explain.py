@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gateway.cli.argument_types import as_json, assignments
 from gateway.cli.output import show_json, table
 from gateway.cli.policy.opened import check_agent, opened
 from gateway.policy.explain import Explanation, Step, compact, explain, role, target, terms
@@ -94,24 +94,11 @@ def _object(text: str, servers: Sequence[str]) -> tuple[str, str]:
 def _arguments(given: Sequence[str]) -> dict[str, Any]:
     """Of one JSON object, or of NAME=TEXT and NAME:=JSON. Raises ValueError."""
     if len(given) == 1 and given[0].lstrip().startswith("{"):
-        parsed = _json(given[0])
+        parsed = as_json(given[0])
         if not isinstance(parsed, dict):
             raise ValueError("the arguments are not a JSON object")
         return parsed
-    arguments: dict[str, Any] = {}
-    for each in given:
-        match = re.fullmatch(r"([^=:]+)(:?=)(.*)", each, re.DOTALL)
-        if match is None:
-            raise ValueError(f"{each} is neither NAME=TEXT nor NAME:=JSON, nor one JSON object")
-        arguments[match[1]] = match[3] if match[2] == "=" else _json(match[3])
-    return arguments
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{text} is not JSON ({error})") from None
+    return assignments(given)
 
 
 def _shape(explanation: Explanation) -> dict[str, Any]:

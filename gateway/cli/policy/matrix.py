@@ -12,7 +12,7 @@ from typing import Any
 from gateway.cli.output import show_json
 from gateway.cli.policy.opened import Opened, offered, opened
 from gateway.policy.loader import TESTS
-from gateway.policy.matrix import MEANING, Matrix, Row, matrix
+from gateway.policy.matrix import BOUNDED, MEANING, Cell, Matrix, Row, matrix
 from gateway.policy.objects import Object, objects
 from gateway.policy.trials import read
 
@@ -60,7 +60,10 @@ def _report(shown: Matrix) -> Iterator[str]:
     names = _names(shown.agents, WIDTH - first)
     for columns in _fitting(names, WIDTH - first):
         yield _table(shown, names, columns, first)
-    yield "\n".join(f"{_MARKS[access]:5} {meaning}" for access, meaning in MEANING.items())
+    legend = [f"{_MARKS[access]:5} {meaning}" for access, meaning in MEANING.items()]
+    if any(cell.bounded for row in shown.rows for cell in row.cells):
+        legend.append(f"{'+':5} {BOUNDED}")
+    yield "\n".join(legend)
     if any(row.tool.is_glob for row in shown.rows):
         yield "A name with * stands for whatever else it matches. --connect shows the tools that are there."
     if shortened := [f"{name} {agent}" for name, agent in zip(names, shown.agents, strict=True) if name != agent]:
@@ -73,9 +76,13 @@ def _table(shown: Matrix, names: Sequence[str], columns: range, first: int) -> s
     for server, rows in groupby(shown.rows, lambda row: row.tool.server):
         lines.append(server)
         for row in rows:
-            marks = (_MARKS[row.cells[place].access].ljust(widths[place]) for place in columns)
+            marks = (_mark(row.cells[place]).ljust(widths[place]) for place in columns)
             lines.append("".join([f"  {row.tool.label}".ljust(first), *marks]).rstrip())
     return "\n".join(lines)
+
+
+def _mark(cell: Cell) -> str:
+    return _MARKS[cell.access] + ("+" if cell.bounded else "")
 
 
 def _wide(name: str) -> int:
@@ -107,7 +114,7 @@ def _shape(shown: Matrix) -> dict[str, Any]:
 
 def _row(shown: Matrix, row: Row) -> dict[str, Any]:
     cells = {
-        agent: {"access": cell.access, "rules": [rule.id for rule in cell.rules]}
+        agent: {"access": cell.access, "bounded": cell.bounded, "rules": [rule.id for rule in cell.rules]}
         for agent, cell in zip(shown.agents, row.cells, strict=True)
     }
     return {"server": row.tool.server, "tool": row.tool.label, "glob": row.tool.is_glob, "agents": cells}

@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from gateway.policy.explain import compact, role, target, terms
-from gateway.policy.matrix import MEANING, Cell, Matrix, Row
+from gateway.policy.matrix import BOUNDED, MEANING, Cell, Matrix, Row
 from gateway.policy.rules import Rule
 
 _MARKS = {"yes": "yes", "depends": "args", "gate": "gate", "no": "-"}
@@ -89,6 +89,7 @@ def _legend() -> Iterator[str]:
     yield "<dl>"
     for access, meaning in MEANING.items():
         yield f'<dt><span class="mark {access}">{_MARKS[access]}</span></dt><dd>{meaning}</dd>'
+    yield f'<dt><span class="mark">+</span></dt><dd>{BOUNDED}</dd>'
     yield "</dl>"
 
 
@@ -110,21 +111,22 @@ def _matrix(shown: Matrix) -> Iterator[str]:
 def _mark(cell: Cell) -> str:
     access = cell.access
     spoken = ' aria-label="no"' if access == "no" else ""
-    return f'<td><span class="mark {access}"{spoken}>{_MARKS[access]}</span></td>'
+    bound = "+" if cell.bounded else ""
+    return f'<td><span class="mark {access}"{spoken}>{_MARKS[access]}{bound}</span></td>'
 
 
 def _details(shown: Matrix) -> Iterator[str]:
-    """Each cell that says neither yes nor no, with the rules that make it so."""
+    """Each cell that says more than yes or no, with the rules that make it so."""
     cells = [
         (agent, row, cell)
         for row in shown.rows
         for agent, cell in zip(shown.agents, row.cells, strict=True)
-        if cell.access in ("depends", "gate")
+        if cell.access in ("depends", "gate") or cell.bounded
     ]
     if not cells:
         return
     yield '<h2>What it depends on</h2><div class="scroll"><table class="rules">'
-    yield "<caption>For every cell that says args or gate, the rules that speak of the tool</caption>"
+    yield "<caption>For every cell that says args, gate or +, the rules that speak of the tool</caption>"
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("agent", "tool", "rules"))
     yield f"<thead><tr>{heads}</tr></thead><tbody>"
     for agent, row, cell in cells:

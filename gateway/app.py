@@ -202,6 +202,11 @@ class Gateway:
             self.pins.close()
             self.state.close()
 
+    def leave(self) -> None:
+        """The gateway is told to stop: what is held open for long is answered, or ends."""
+        self.waiting.close()
+        self.admin.close()
+
     async def _refresh(self) -> None:
         started = time.monotonic()
         while True:

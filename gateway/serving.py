@@ -117,7 +117,7 @@ def serve(config: Config) -> int:
             console = config.approvals.console or f"{here}{CONSOLE}"
             told = f"toolgate serves {here}{PATH}\nreviewers decide at {console}\n"
             print(told, end="", file=sys.stderr, flush=True)
-            await Server(settings, gateway.waiting.close).serve(sockets=[listener])
+            await Server(settings, gateway.leave).serve(sockets=[listener])
 
     _settle_memory()
     uvloop.run(run())

@@ -40,3 +40,7 @@ class Admin:
     async def run(self) -> None:
         """End what is open of reviewers whose token is void, for ever."""
         await self._streams.run()
+
+    def close(self) -> None:
+        """The gateway ends: no stream keeps it."""
+        self._streams.close()

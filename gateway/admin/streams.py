@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from gateway.admin.entrance import Stopped
 from gateway.approvals import Approvals, Ticket
 from gateway.aside import aside
 from gateway.reviewers import Reviewer, Reviewers
+
+log = logging.getLogger("toolgate.admin")
 
 _LOOK = 0.5
 """Seconds between two looks at whether those who listen still may."""
@@ -28,7 +31,7 @@ Tell = Callable[[Ticket], dict[str, Any]]
 
 
 @dataclass(slots=True, eq=False)
-class _Listener:
+class Listener:
     reviewer: Reviewer
     tell: Tell
     queue: asyncio.Queue[Ticket | None] = field(default_factory=asyncio.Queue)
@@ -61,7 +64,7 @@ class Streams:
     def __init__(self, approvals: Approvals, reviewers: Reviewers) -> None:
         self._approvals = approvals
         self._reviewers = reviewers
-        self._listeners: set[_Listener] = set()
+        self._listeners: set[Listener] = set()
 
     def open(self, reviewer: Reviewer, tell: Tell) -> StreamingResponse:
         """A stream of `ticket` events, each with what `tell` makes of the ticket. Raises Stopped."""
@@ -74,17 +77,22 @@ class Streams:
         """End the streams of those whose token is void, for ever."""
         while True:
             await asyncio.sleep(_LOOK)
-            for reviewer in {listener.reviewer for listener in self._listeners}:
-                if not await aside(partial(self._reviewers.valid, reviewer)):
-                    self.end(reviewer)
+            try:
+                for reviewer in {listener.reviewer for listener in self._listeners}:
+                    if not await aside(partial(self._reviewers.valid, reviewer)):
+                        self._end(listener for listener in self._listeners if listener.reviewer == reviewer)
+            except Exception:  # whatever it is: were this task to end, void tokens would go on listening
+                log.exception("reviewers' tokens could not be looked at")
 
-    def end(self, reviewer: Reviewer) -> None:
-        for listener in list(self._listeners):
-            if listener.reviewer == reviewer:
-                listener.end()
+    def close(self) -> None:
+        self._end(self._listeners)
+
+    def _end(self, listeners: Iterable[Listener]) -> None:
+        for listener in list(listeners):
+            listener.end()
 
     async def _follow(self, reviewer: Reviewer, tell: Tell) -> AsyncIterator[bytes]:
-        listener = _Listener(reviewer, tell)
+        listener = Listener(reviewer, tell)
         self._listeners.add(listener)
         stop = self._approvals.watch(listener.hear)
         try:

@@ -62,7 +62,8 @@ def listing(found: Sequence[Ticket], now: float, everything: bool) -> str:
 
 def sheet(ticket: Ticket, past: Sequence[Past], now: float) -> str:
     """All there is to know before deciding."""
-    parts = [_head(ticket, now), what_runs(ticket)]
+    # What a request says stands in its reason.
+    parts = [_head(ticket, now), what_runs(ticket) if ticket.kind != "request" else ""]
     if ticket.reason:
         parts.append(f"Why, in the agent's own words, which nobody checked:\n\n{_quoted(ticket.reason)}")
     parts.append("\n".join(_facts(ticket, now)))
@@ -123,14 +124,7 @@ def _head(ticket: Ticket, now: float) -> str:
 
 
 def _facts(ticket: Ticket, now: float) -> Iterator[str]:
-    asks = ticket.asks()
-    who = "any reviewer" if asks is None else ", ".join(sorted(asks))
-    if ticket.approvers > 1:
-        who = f"{ticket.approvers} of {who}" if asks else f"{ticket.approvers} different reviewers"
-        who += f"; approved so far by {', '.join(approved_by(ticket)) or 'nobody'}"
-    if ticket.escalates is not None:
-        others = ", ".join(ticket.tiers[ticket.tier + 1].reviewers)
-        who += f"; in {lasting(ticket.escalates - now)} also {others}"
+    pending = ticket.state == "pending"
     confidence = None if ticket.confidence is None else f"{ticket.confidence:g} of 1, as the agent says"
     facts = {
         "look at": ticket.words,
@@ -140,13 +134,26 @@ def _facts(ticket: Ticket, now: float) -> Iterator[str]:
         "run": ticket.run,
         "call": ticket.call,
         "opened": f"{moment(ticket.opened)}, {lasting(now - ticket.opened)} ago",
-        "expires": None if ticket.kind == "undo" else moment(ticket.expires),
-        "decides": who,
-        "digest": content(ticket)[:DIGITS] or None,
+        "expires": moment(ticket.expires) if pending and ticket.kind != "undo" else None,
+        "decides": _asked(ticket, now) if pending else None,
+        "digest": content(ticket)[:DIGITS] if pending else None,
     }
     for name, text in facts.items():
-        if text is not None:
+        if text:
             yield f"{name:10}  {one_line(text)}"
+
+
+def _asked(ticket: Ticket, now: float) -> str:
+    """Who may decide, who did, and who is asked next."""
+    asks = ticket.asks()
+    who = "any reviewer" if asks is None else ", ".join(sorted(asks))
+    if ticket.approvers > 1:
+        who = f"{ticket.approvers} of {who}" if asks else f"{ticket.approvers} different reviewers"
+        who += f"; approved so far by {', '.join(approved_by(ticket)) or 'nobody'}"
+    if ticket.escalates is not None:
+        others = ", ".join(ticket.tiers[ticket.tier + 1].reviewers)
+        who += f"; in {lasting(ticket.escalates - now)} also {others}"
+    return who
 
 
 def _decision(decision: Decision) -> str:

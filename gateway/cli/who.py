@@ -7,7 +7,6 @@ import getpass
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from gateway.config import Config
 from gateway.errors import ConfigError, Problem, Unauthenticated
@@ -30,28 +29,24 @@ def reviewer(arguments: argparse.Namespace, reviewers: Reviewers, config: Config
     """Who decides: the reviewer whose token is in `--token-file`, else in the environment. Raises ConfigError."""
     reviewers.agents = agents_in(config.policies_dir)
     source, token = _token(arguments.token_file)
-    if not token:
-        _refuse(source, "holds no reviewer's token, and who decides must be known", _HOW)
-    try:
-        return reviewers.verify(token)
-    except Unauthenticated:
-        if token.startswith("tg_"):
-            _refuse(source, "is a token of an agent, and no agent decides", _HOW)
-        _refuse(source, "is no reviewer's token in force: mistyped, expired or revoked", _HOW)
+    if token is None:
+        why = "is not set, and who decides must be known"
+    elif token.startswith("tg_"):
+        why = "holds a token of an agent, and no agent decides"
+    else:
+        try:
+            return reviewers.verify(token)
+        except Unauthenticated:
+            why = "holds no reviewer's token in force: it is mistyped, unknown, expired or revoked"
+    fix = f"make one with toolgate reviewer create NAME, and give it in ${VARIABLE} or with --token-file FILE"
+    raise ConfigError([Problem(f"toolgate {arguments.verb} {arguments.deed}", source, why, fix)])
 
 
-_HOW = f"make one with toolgate reviewer create NAME, and give it in ${VARIABLE} or with --token-file"
-
-
-def _token(file: Path | None) -> tuple[str, str]:
+def _token(file: Path | None) -> tuple[str, str | None]:
     """Where the token comes from, and what is there. Never from an argument: other users can see those."""
     if file is None:
-        return VARIABLE, os.environ.get(VARIABLE, "").strip()
+        return VARIABLE, os.environ.get(VARIABLE, "").strip() or None
     if str(file) == "-":
         return "standard input", sys.stdin.readline(_LONGEST).strip()
     with file.open(encoding="utf-8", errors="replace") as stream:
         return str(file), stream.readline(_LONGEST).strip()
-
-
-def _refuse(source: str, message: str, fix: str) -> NoReturn:
-    raise ConfigError([Problem(source, "token", message, fix)])

@@ -121,7 +121,7 @@ def test_nobody_decides_without_a_reviewers_token(desk: Desk, ticket: Ticket) ->
     made = json.loads(desk.run("reviewer", "create", "carl", "--json").stdout)
     desk.run("reviewer", "revoke", made["id"])
     tokens = {
-        "": "holds no reviewer's token",
+        "": "TOOLGATE_REVIEWER_TOKEN: is not set",
         agent: "a token of an agent",
         made["token"]: "no reviewer's token in force",
     }

@@ -15,6 +15,9 @@ import pytest
 from console_parts import REFUND, Api, Office, approval, tiers
 from raw_client import eventually
 
+from gateway.admin.streams import Listener
+from gateway.reviewers import Reviewer
+
 SHOWN = {**REFUND, "card_token": "[secret]", "customer_id": "C-1042"}
 
 
@@ -235,3 +238,12 @@ async def test_many_tokens_that_are_not_valid_are_told_to_wait_and_valid_ones_ge
     answers = [await reason(Api(office, "tr_x", "127.0.0.3").get("/api/tickets")) for _ in range(12)]
     assert answers[-1] == (429, "throttled")
     assert (await Api(office, office.reviewer("anna"), "127.0.0.3").get("/api/tickets"))[0] == 200
+
+
+async def test_a_listener_that_is_far_behind_has_to_come_again(office: Office) -> None:
+    ticket = office.ticket(office.seed())
+    listener = Listener(Reviewer("anna", "x"), lambda ticket: {"id": ticket.id})
+    for _ in range(300):
+        listener.hear(ticket)
+    parts = [await listener.next()]
+    assert parts == [None]

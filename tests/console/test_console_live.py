@@ -75,7 +75,8 @@ def test_the_countdown_goes_on_by_itself(browser: Browser, office: Office) -> No
 def test_the_list_comes_back_to_life_after_a_restart_of_the_gateway(browser: Browser, office: Office) -> None:
     page = browser.signed_in()
     expect(page.locator("#live")).to_have_text("Live")
-    office.gateway.stop()
+    assert office.gateway.stop() == 0
+    assert "Exception in ASGI application" not in office.gateway.output
     expect(page.locator("#live")).to_have_text("Connecting ...")
     ticket = office.seed()
     office.gateway.start()

@@ -15,6 +15,7 @@ import pytest
 from console_browser import Browser
 from console_parts import Office, approval, call
 from playwright.sync_api import Page, expect
+from recorder import wait_until
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -126,6 +127,16 @@ def test_every_page_has_the_headers_of_a_safe_one(browser: Browser, office: Offi
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == ("no-store" if "static" not in path else "public, max-age=86400")
+
+
+def test_even_what_got_into_a_page_would_not_run_or_load(browser: Browser, office: Office) -> None:
+    page = browser.signed_in()
+    put = "(made) => document.body.append(Object.assign(document.createElement(made.name), made.has))"
+    page.evaluate(put, {"name": "script", "has": {"textContent": "alert(1)"}})
+    page.evaluate(put, {"name": "img", "has": {"src": "https://evil.example/x"}})
+    wait_until(lambda: (page.wait_for_timeout(20), len(browser.wrong) == 2)[1], 5)
+    assert all("Content Security Policy" in each for each in browser.wrong)
+    browser.wrong.clear()
 
 
 def test_what_an_agent_writes_is_text_and_nothing_else(browser: Browser, office: Office) -> None:

@@ -147,6 +147,7 @@ def test_a_destructive_tool_without_gate_or_limit_is_warned_of(build: Build) -> 
     assert lint_tools(hidden, {"payment": DELETE}) == []
     harmless = {"delete": {"annotations": {"destructiveHint": True, "readOnlyHint": True}}, "get": {}}
     assert lint_tools(build(("allow", {"tool": "payment/*"})), {"payment": harmless}) == []
+    assert lint_tools(build(("allow", {"tool": "toolgate/*"})), {"toolgate": DELETE}) == []
 
 
 def test_the_gateways_own_tools_need_no_limit(build: Build) -> None:

@@ -83,9 +83,9 @@ class Office:
         found = self.state.approvals.find(states=states)
         return [ticket for ticket in found if ticket.given.get("amount") == amount]
 
-    async def ticket(self, amount: int) -> Ticket:
+    async def ticket(self, amount: int, seconds: float = SOON) -> Ticket:
         """The ticket of the call with this amount, once there is one."""
-        await eventually(lambda: self.asked(amount), SOON)
+        await eventually(lambda: self.asked(amount), seconds)
         (ticket,) = self.asked(amount)
         return ticket
 

@@ -77,8 +77,8 @@ async def run_pipeline(
 ) -> Report:
     """Run the stages in order until one fails, each as a run of its own agent; no run is closed before all have ended.
 
-    Then have them all closed, or undone, latest first. A stage waits for people for `patience` seconds at most, each time.
-    Never raises for a stage.
+    Then have them all closed, or undone, latest first. Where a stage waits for people, it does so for `patience`
+    seconds. Never raises for a stage.
     """
     report = Report(run_id)
     async with AsyncExitStack() as held:

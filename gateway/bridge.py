@@ -149,6 +149,8 @@ class Bridge:
                     raise peer.refused from None
                 raise
             result = _unclaimed(result)
+            if result.get("resultType") == "task":  # whose it would be, nobody could say later
+                raise garbled(call.server)
             if result.get("resultType") != "input_required":
                 return result
             questions = _questions(call, result)

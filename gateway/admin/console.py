@@ -161,9 +161,9 @@ class Console:
         if not words or len(words) > MAX_WORDS:
             problem = f"Say how you found out, in at most {MAX_WORDS} characters: it is kept with the record."
         else:
-            call, sure = request.path_params["call"], cast(Literal["happened", "did_not"], verdict)
-            settle, name = self.views.ledger.settle, session.reviewer.name
-            work = lambda connection: settle(connection, call, name, sure, words)  # noqa: E731
+            sure = cast(Literal["happened", "did_not"], verdict)
+            told = {"call": request.path_params["call"], "reviewer": session.reviewer.name}
+            work = partial(self.views.ledger.settle, verdict=sure, words=words, **told)
             if not await self.deciding.store.transact(work):
                 problem = "This call is settled already, so nothing was done."
         if problem is not None:

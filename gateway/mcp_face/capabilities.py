@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.call import Era
 from gateway.catalog import Catalog
-from gateway.mcp_face.task import EXTENSION
+from gateway.upstream.wire import TASKS
 
 _WHOLE = ("tools", "resources", "prompts", "completions", "logging")
 
@@ -25,7 +25,7 @@ def capabilities(catalog: Catalog, server: str | None, era: Era) -> dict[str, An
         told["resources"]["subscribe"] = subscribable
     told.setdefault("tools", {"listChanged": True})  # the gateway's own are on every face
     if era == "modern":
-        told["extensions"] = {EXTENSION: {}}
+        told["extensions"] = {TASKS: {}}
     return told
 
 

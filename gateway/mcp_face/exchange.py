@@ -36,6 +36,8 @@ class Exchange:
         self._send = send
         self._streaming = False
         self._gone = False
+        self._spoke = 0.0
+        """When something was last sent, by the loop's clock."""
         self._level = rank(meta.get(LOG_LEVEL_KEY))
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
@@ -91,8 +93,12 @@ class Exchange:
             await respond(self._send, status, body)
 
     async def _event(self, message: dict[str, Any]) -> None:
+        await self._piece(_frame(orjson.dumps(message)))
+
+    async def _piece(self, body: bytes) -> None:
+        self._spoke = asyncio.get_running_loop().time()
         await self._begin()
-        await self._send({"type": "http.response.body", "body": _frame(orjson.dumps(message)), "more_body": True})
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _begin(self) -> None:
         if not self._streaming:
@@ -110,11 +116,13 @@ class Exchange:
             pinger.cancel()
 
     async def _ping(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self._spoke = max(self._spoke, clock())
         with contextlib.suppress(OSError):  # the attendant sees the client leave
             while True:
-                await asyncio.sleep(PING_INTERVAL)
-                await self._begin()
-                await self._send({"type": "http.response.body", "body": b": ping\r\n\r\n", "more_body": True})
+                await asyncio.sleep(self._spoke + PING_INTERVAL - clock())
+                if clock() - self._spoke >= PING_INTERVAL:
+                    await self._piece(b": ping\r\n\r\n")
 
 
 def _frame(body: bytes) -> bytes:

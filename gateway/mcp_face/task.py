@@ -9,13 +9,13 @@ from typing import Any, Literal
 from gateway.approvals import Ticket
 from gateway.call import Result
 from gateway.mcp_face.wire import CLIENT_CAPABILITIES_KEY, RpcError
+from gateway.upstream.wire import TASKS
 
-EXTENSION = "io.modelcontextprotocol/tasks"
 MISSING_CAPABILITY = -32021
 
 _SOONEST, _LATEST = 1.0, 30.0
 """Seconds between two polls. People who have not decided for long will hardly decide within the next second."""
-_PATIENCE = 0.1
+_PATIENCE = 0.25
 """How much longer a client may wait, for each second that it waited."""
 
 Status = Literal["working", "input_required", "completed", "failed", "cancelled"]
@@ -25,11 +25,11 @@ def declared(meta: Mapping[str, Any]) -> bool:
     """Whether the client of this request can be answered with a task."""
     capabilities = meta.get(CLIENT_CAPABILITIES_KEY)
     extensions = capabilities.get("extensions") if isinstance(capabilities, Mapping) else None
-    return isinstance(extensions, Mapping) and EXTENSION in extensions
+    return isinstance(extensions, Mapping) and TASKS in extensions
 
 
 def undeclared() -> RpcError:
-    needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+    needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     return RpcError(MISSING_CAPABILITY, "Missing required client capability", needed)
 
 

@@ -29,7 +29,7 @@ _OF_THE_CALL = frozenset({"toolgate/run", "toolgate/key", "toolgate/confidence",
 """What a request says in `_meta` of its own call, and not of another that it waits for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     """The controls, and the wait for people around them. `valid`: whether somebody may still call."""
 
@@ -41,6 +41,7 @@ class Waiting:
     clock: Callable[[], float] = time.time
     held: set[asyncio.Timeout] = field(default_factory=set)
     """The patience of each request that is held."""
+    leaving: bool = False
 
     async def __call__(self, call: Call) -> Result:
         """The answer to a call; a gated one is decided on before it comes, or the answer is a task, or says that it
@@ -71,7 +72,8 @@ class Waiting:
             return refusal_result(redeemed, refused)
 
     def close(self) -> None:
-        """The gateway ends: have every held request answered that it waits."""
+        """The gateway ends: have every held request answered that it waits, and hold no more."""
+        self.leaving = True
         for patience in tuple(self.held):
             patience.reschedule(0)
 
@@ -103,7 +105,7 @@ class Waiting:
             telling = asyncio.ensure_future(self._tell(call, token, ticket))
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.hold) as patience:
+                async with asyncio.timeout(0 if self.leaving else self.settings.hold) as patience:
                     self.held.add(patience)
                     return await self.approvals.wait(ticket, self.settings.hold + 1)
             return None

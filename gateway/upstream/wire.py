@@ -30,6 +30,9 @@ LEGACY_CAPABILITIES = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "
 
 INITIALIZE = {"protocolVersion": LEGACY, "capabilities": LEGACY_CAPABILITIES, "clientInfo": CLIENT_INFO}
 
+TASKS = "io.modelcontextprotocol/tasks"
+"""An extension that clients may declare, and the gateway does not towards upstreams: it has tasks of its own only."""
+
 METHOD_NOT_FOUND = -32601
 UNSUPPORTED_VERSION = -32022
 
@@ -70,7 +73,7 @@ def request_params(era: Era, id: int, params: Mapping[str, Any]) -> dict[str, An
             **given,
             PROTOCOL_VERSION_META_KEY: MODERN,
             CLIENT_INFO_META_KEY: CLIENT_INFO,
-            CLIENT_CAPABILITIES_META_KEY: given.get(CLIENT_CAPABILITIES_META_KEY, {}),
+            CLIENT_CAPABILITIES_META_KEY: _passed_on(given.get(CLIENT_CAPABILITIES_META_KEY, {})),
         }
     else:
         meta = {key: value for key, value in given.items() if key not in _ERA_KEYS}
@@ -80,6 +83,14 @@ def request_params(era: Era, id: int, params: Mapping[str, Any]) -> dict[str, An
     if not meta:
         del sent["_meta"]
     return sent
+
+
+def _passed_on(capabilities: Any) -> Any:
+    """What a client can do, less what the gateway does not relay."""
+    extensions = capabilities.get("extensions") if isinstance(capabilities, Mapping) else None
+    if not isinstance(extensions, Mapping) or TASKS not in extensions:
+        return capabilities
+    return {**capabilities, "extensions": {name: value for name, value in extensions.items() if name != TASKS}}
 
 
 def progress_token(params: Mapping[str, Any]) -> str | int | None:

@@ -34,7 +34,8 @@ async def test_a_task_is_there_before_it_is_answered_and_ends_with_the_result(de
     assert done["status"] == "completed"
     assert done["result"]["structuredContent"] == {"paid": 4001}
     assert again["result"] == done["result"]
-    assert len(desk.paid(4001)) == 1
+    (execution,) = desk.paid(4001)
+    assert execution["capabilities"] == {"elicitation": {"form": {}}, "extensions": {}}
 
 
 async def test_a_rejected_task_is_completed_with_the_words(desk: Office) -> None:

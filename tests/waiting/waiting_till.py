@@ -10,6 +10,7 @@ from typing import Any
 
 import mcp.types as t
 from mcp.server import ServerRequestContext
+from mcp_types import CLIENT_CAPABILITIES_META_KEY
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from recorder import Recorder
 
@@ -36,7 +37,8 @@ class Till(Recorder):
             if isinstance(answer, t.InputRequiredResult):
                 return answer
             name = answer
-        self.write(tool=params.name, arguments=arguments, key=meta.get("toolgate/key"), name=name)
+        capabilities = meta.get(CLIENT_CAPABILITIES_META_KEY, {})
+        self.write(tool=params.name, arguments=arguments, name=name, capabilities=capabilities)
         paid = arguments.get("amount", 0)
         structured = {"paid": paid} if params.name == "pay" else None
         text = t.TextContent(text=f"{params.name} {paid} {name}")

@@ -42,6 +42,7 @@ _GRACE = 0.25
 """Seconds that a request waits for a call that is being run: most are done by then."""
 _FINISHED = 256
 """Ended calls whose answers are kept in memory. Those of others are asked of the ledger again."""
+_SEEN = 4096
 _LONG = 86_400.0
 
 Told = Callable[[Result], None]
@@ -58,10 +59,26 @@ class Tasks:
     clock: Callable[[], float] = time.time
     works: dict[str, Parked] = field(default_factory=dict)
     """Calls of tasks, under way or ended, by ticket."""
+    seen: dict[str, Ticket] = field(default_factory=dict)
+    """Tickets that clients asked for and that are pending, as far as was heard: many are asked for again and again."""
+
+    def __post_init__(self) -> None:
+        self.approvals.watch(self._heard)
 
     @property
     def approvals(self) -> Approvals:
         return self.waiting.approvals
+
+    def _heard(self, ticket: Ticket) -> None:
+        if ticket.id in self.seen:
+            self._see(ticket)
+
+    def _see(self, ticket: Ticket) -> None:
+        self.seen.pop(ticket.id, None)
+        if ticket.state == "pending":
+            if len(self.seen) >= _SEEN:
+                self.seen.clear()
+            self.seen[ticket.id] = ticket
 
     async def answer(self, request: Request, named: str | None) -> Result:
         """`named` is what the header Mcp-Name says. Raises RpcError and Unrecorded."""
@@ -128,7 +145,11 @@ class Tasks:
 
     def _own(self, request: Request, identity: Any) -> Ticket | None:
         """The ticket of this agent; another's is none. What cannot be undone of a run is nobody's task."""
-        ticket = self.approvals.get(identity) if isinstance(identity, str) and 0 < len(identity) <= 64 else None
+        if not isinstance(identity, str) or not 0 < len(identity) <= 64:
+            return None
+        ticket = self.seen.get(identity)
+        if ticket is None and (ticket := self.approvals.get(identity)) is not None:
+            self._see(ticket)
         if ticket is None or ticket.agent != request.principal.agent or ticket.kind == "undo":
             return None
         return ticket
@@ -211,6 +232,6 @@ class Tasks:
         if ticket.state == "pending":
             work = partial(self.approvals.withdraw, ticket=ticket.id, agent=request.principal.agent)
             try:
-                await self.approvals.store.transact(work)
+                self._see(await self.approvals.store.transact(work))
             except TicketUnknown:
                 raise RpcError(INVALID_PARAMS, "There is no such task") from None

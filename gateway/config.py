@@ -108,7 +108,7 @@ class RunSettings(Section):
     """
 
     keep: Number = 604_800.0
-    attempts: Count = 8
+    attempts: Count = 16
     base: Number = 0.5
     cap: Number = 60.0
 

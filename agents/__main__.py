@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 
-from agents.loop import Agent
+from agents.loop import PATIENCE, Agent
 from agents.model import DEFAULT_MODEL, SCRIPTED, Model, ModelUnavailable, open_model
 from agents.order import JOBS, ORDER, order_stages
 from agents.pipeline import Report, run_pipeline
@@ -114,11 +114,12 @@ async def _loop(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
             on_event=progress,
         )
         run = await agent.run(arguments.task, run_id=f"{name}-{uuid.uuid4().hex[:8]}")
+        await agent.wait(run, PATIENCE)
     if arguments.json:
         keys = ("id", "agent", "model", "outcome", "detail", "text", "turns", "tokens", "cost")
         print(json.dumps({key: getattr(run, key) for key in keys}, indent=2))
     else:
-        print(run.text or run.detail, f"{name}: {run_summary(run)}", sep="\n")
+        print(run.text or f"{run.outcome}: {run.detail}", f"{name}: {run_summary(run)}", sep="\n")
     return 0 if run.outcome == "end_turn" else 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, cast
 
 from anthropic import omit, transform_schema
@@ -15,6 +16,10 @@ from agents.model import Model
 from agents.run import Block, Event, Limits, OnEvent, Run, ignore
 from agents.tools import MARK, Answer, Tools, open_tools, reason
 
+PATIENCE = 3600.0
+"""Seconds that people have to decide before whoever runs an agent gives up."""
+PAUSE = 1.0
+"""Seconds between two requests that ask for a decision; the gateway holds each one open for a while."""
 PENDING = "toolgate/pending"
 REFUSAL = "toolgate/refusal"
 OUTCOMES = {"model_context_window_exceeded": "context_full"}
@@ -68,6 +73,14 @@ class Agent:
                 if run.closes:
                     await self._leave(run, tools)
         await self._emit(run, "finished", {"outcome": run.outcome, "detail": run.detail})
+        return run
+
+    async def wait(self, run: Run, seconds: float, *, schema: Mapping[str, Any] | None = None) -> Run:
+        """Go on with a run that waits for people once they have decided; after `seconds` it is left waiting."""
+        until = monotonic() + seconds
+        while run.outcome == "waiting" and monotonic() < until:
+            await asyncio.sleep(PAUSE)
+            await self.resume(run, schema=schema)
         return run
 
     async def tell(self, tool: str, **arguments: Any) -> Answer | None:

@@ -7,18 +7,16 @@ answer is still checked here, with the whole schema: the API knows no bounds, an
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
-from time import monotonic
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from agents.compensation import Undone, undo
-from agents.loop import Agent
+from agents.loop import PATIENCE, Agent
 from agents.run import Event, OnEvent, Run, ignore
 from agents.tools import MARK
 
@@ -26,9 +24,6 @@ Known = Mapping[str, Any]
 """What the pipeline was given, and each earlier stage's output under its agent's name."""
 FAILED = {"type": "object", "properties": {"failed": {"type": "string"}}, "required": ["failed"]}
 """What a stage answers instead when its job cannot be done: why, in one sentence."""
-PATIENCE = 3600.0
-PAUSE = 1.0
-"""Seconds between two requests that ask for a decision; the gateway holds each one open for a while."""
 REJECTED = "Your answer was not accepted: {problem}. Answer again, corrected; repeat no work already done."
 
 
@@ -82,8 +77,8 @@ async def run_pipeline(
 ) -> Report:
     """Run the stages in order until one fails, each as a run of its own agent; no run is closed before all have ended.
 
-    Then have them all closed, or undone, latest first. A stage waits for people for `patience` seconds at most.
-    Never raises for a stage.
+    Then have them all closed, or undone, latest first. Where a stage waits for people, it does so for `patience`
+    seconds. Never raises for a stage.
     """
     report = Report(run_id)
     async with AsyncExitStack() as held:
@@ -123,13 +118,11 @@ async def _undo(stages: Sequence[Stage], report: Report, on_event: OnEvent) -> N
 
 async def _run_stage(stage: Stage, known: Known, run_id: str, on_event: OnEvent, patience: float) -> StageResult:
     name, schema = stage.agent.name, {"anyOf": [stage.schema, FAILED]}
-    run, until = Run(id=_run_of(run_id, stage), agent=name, model=stage.agent.model.name), monotonic() + patience
+    run = Run(id=_run_of(run_id, stage), agent=name, model=stage.agent.model.name)
     text, retries = json.dumps(stage.brief(known)), 0
     while True:
         await stage.agent.say(run, text, schema=schema)
-        while run.outcome == "waiting" and monotonic() < until:
-            await asyncio.sleep(PAUSE)
-            await stage.agent.resume(run, schema=schema)
+        await stage.agent.wait(run, patience, schema=schema)
         output, reason, can_mend = _judge(stage, known, run)
         if not can_mend or retries == stage.retry_count:
             return StageResult(name, run, output, reason, retries)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fake_gateway import FakeGateway, undone
 
+from agents import loop
 from agents.__main__ import main
 from agents.order import JOBS
 from agents.tools import ROLLBACK
@@ -98,6 +99,21 @@ def test_one_agent_does_one_task(gateway: FakeGateway, tmp_path: Path, capsys: p
     assert "  customers__delete_customer_data was refused (denied)\n" in out
     assert "was refused. You may not do this." in out
     assert gateway.calls[0].token == "tok-support"
+
+
+def test_an_agent_waits_until_people_have_decided(
+    gateway: FakeGateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "PAUSE", 0.01)
+    pending = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"toolgate/pending": "T1"}}
+    decided = {"content": [{"type": "text", "text": "Rejected: no."}], "isError": True}
+    answers = iter([pending, pending])
+    gateway.instead["payment__refund_card"] = lambda arguments: next(answers, decided)
+    command = ["loop", "--agent", "support", "--task", "Call payment__refund_card {}", "--model", "scripted:overreach"]
+    assert main(command, {"TOOLGATE_URL": gateway.url, "TOOLGATE_TOKEN_SUPPORT": "tok-s"}) == 0
+    assert "payment__refund_card waits for a decision, ticket T1" in (out := capsys.readouterr().out)
+    assert "was refused. Rejected: no." in out
+    assert len({call.meta["toolgate/key"] for call in gateway.calls}) == 1
 
 
 def test_a_run_that_fails_exits_1(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from anthropic import transform_schema
 from fake_gateway import FakeGateway, undone
 from scripted_turns import MakeAgent, Turns, answer, calls, text, use
 
-from agents import pipeline
+from agents import loop
 from agents.order import JOBS, ORDER, SCHEMAS, order_stages
 from agents.pipeline import Report, Stage, run_pipeline
 from agents.run import Event, Limits
@@ -152,7 +152,7 @@ async def test_a_stage_that_undid_nothing_is_not_reported(make_agent: MakeAgent,
 async def test_a_stage_waits_for_people_and_goes_on_with_what_they_decided(
     make_agent: MakeAgent, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "PAUSE", 0.01)
+    monkeypatch.setattr(loop, "PAUSE", 0.01)
     pending = iter([PENDING, PENDING])
     done = {"content": [{"type": "text", "text": "refunded"}]}
     gateway.instead["payment__refund_card"] = lambda arguments: next(pending, done)

@@ -116,7 +116,7 @@ async def test_whenever_it_is_killed_nothing_runs_unrecorded_or_twice_and_every_
         assert sum(row["total"] for row in rows(database, "accounts")) == paid
         assert rows(database, "reservations") == []
         assert [event["kind"] for event in rows(database, "events")].count("settled") == settled
-        assert max(seconds) < 30, "on an idle machine it is one or two"
+        assert max(used) < 5, "of CPU, for others may use the machine too"
 
 
 def check(database: Path, ran: Counter[str], load: Load) -> None:

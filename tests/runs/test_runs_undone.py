@@ -9,7 +9,7 @@ import pytest
 from deeds import DOING, Workshop
 from gateway_process import GatewayProcess
 from raw_client import eventually
-from runs_parts import OWN, agents, beside, decide, found, gateway, in_state, policy, settle, standing
+from runs_parts import OWN, Agent, agents, beside, decide, found, gateway, in_state, policy, settle, standing
 
 GATED = OWN + "".join(f'[[allow]]\ntool = "works/{name}"\n' for name in DOING) + 'gate = { type = "approval" }\n'
 """Of what can be done, the last needs consent."""
@@ -185,9 +185,8 @@ async def test_read_only_mode_pauses_the_undoing(serving: GatewayProcess, worksh
         assert len(workshop.deeds("paused")) == 6
 
 
-async def _read_only(worker: object) -> bool:
-    reply = await worker.call(None, "note", {"name": "mode.tried"})  # type: ignore[attr-defined]
-    return bool(reply.reason == "read_only")
+async def _read_only(worker: Agent) -> bool:
+    return (await worker.call(None, "note", {"name": "mode.tried"})).reason == "read_only"
 
 
 async def test_a_run_that_is_bounded_says_what_is_used_up(serving: GatewayProcess) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from gateway.approvals import Approvals
 from gateway.call import Tool
@@ -20,6 +20,7 @@ from gateway.tables import calls, runs, steps, tickets
 
 MASKED = "[secret]"
 _UNDECIDED = "nobody decided on the ticket before"
+UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,14 @@ class Outcomes:
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(state="undone"))
 
     def failed(self, connection: Connection, step: Step, failed: Failed) -> bool:
-        """Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)). True when that was the last attempt."""
+        """Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)). True when that was the last attempt.
+
+        It is the last, too, when one before it, under the same key, may have run: another key would not tell.
+        """
+        doubted = select(calls.c.id).where(_attempted(step), calls.c.state != "done")
+        if connection.execute(doubted.limit(1)).first() is not None:
+            self.stuck(connection, step, UNKNOWN)
+            return True
         attempts, of = step.attempts + 1, self.settings
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(attempts=attempts))
         made = attempts % of.attempts
@@ -104,8 +112,7 @@ class Outcomes:
             if decision == "expired":
                 self.stuck(connection, step, _UNDECIDED)
                 continue
-            doubted = (calls.c.agent == step.agent) & (calls.c.key == step.key) & (calls.c.state == "unknown")
-            connection.execute(calls.delete().where(doubted))
+            connection.execute(calls.delete().where(_attempted(step), calls.c.state == "unknown"))
             if decision == "rejected":
                 connection.execute(of.values(state="settled"))
             else:
@@ -141,3 +148,8 @@ class Outcomes:
         told = {"attempts": step.attempts, **data}
         of = {"call": step.call, "agent": step.agent, "server": step.server, "tool": step.undo, "run": step.run}
         insert_events(connection, [event_row(self.clock(), "undo", told, **of)])
+
+
+def _attempted(step: Step) -> ColumnElement[bool]:
+    """The call that was made to undo this step under the key it has now."""
+    return (calls.c.agent == step.agent) & (calls.c.key == step.key)

@@ -25,7 +25,7 @@ from gateway.config import RunSettings
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
 from gateway.runs.leases import RunKey
-from gateway.runs.outcomes import Failed, Outcomes, Stuck
+from gateway.runs.outcomes import UNKNOWN, Failed, Outcomes, Stuck
 from gateway.runs.plan import Plan
 from gateway.runs.rows import Run, Step
 from gateway.runs.saga import Runs
@@ -40,7 +40,6 @@ _LOOK = 0.5
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
-_UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
 
 class Undoing:
@@ -237,11 +236,11 @@ class Undoing:
             raise
         except Refused as refused:
             if refused.ran is None and not tool.facts.idempotent:
-                return Stuck(_UNKNOWN)
+                return Stuck(UNKNOWN)
             return Failed(f"of {refused.reason}", refused.retry_after or 0.0)
         except Exception:
             log.exception("undoing call %s failed inside the gateway", step.call)
-            return Failed("of a defect of the gateway") if tool.facts.idempotent else Stuck(_UNKNOWN)
+            return Failed("of a defect of the gateway") if tool.facts.idempotent else Stuck(UNKNOWN)
         if result.get("resultType") == "input_required":
             return Failed("it asked for more input")
         return Failed(f"{step.undo} answered with an error") if result.get("isError") else None

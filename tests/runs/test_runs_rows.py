@@ -10,7 +10,10 @@ import pytest
 from runs_parts import Books, books, call, leased
 
 from gateway.call import Compensation
+from gateway.config import RunSettings
 from gateway.errors import InvalidArguments, RunClosed, RunExhausted
+from gateway.ledger.claims import put, row
+from gateway.runs.outcomes import Failed, Outcomes
 from gateway.terms import Ceilings
 
 
@@ -173,3 +176,19 @@ def test_old_runs_are_forgotten_unless_something_waits_in_them(kept: Books) -> N
     kept.enter(call(4, run="new"))
     kept.do(lambda connection: kept.runs.sweep(connection, kept.clock.now - 50))
     assert sorted(run.run for run in kept.runs.find()) == ["leased", "new", "unknown"]
+
+
+@pytest.mark.parametrize("state", ["unknown", "open"])
+def test_an_attempt_that_cannot_be_made_does_not_change_the_key_of_one_that_may_have_run(
+    kept: Books, state: str
+) -> None:
+    kept.enter(call(1))
+    kept.leave(call(1))
+    (step,) = kept.runs.steps("a", "r")
+    sent = replace(call(2, compensate=None), key=step.key, undoes=step.call)
+    kept.do(lambda connection: put(connection, row(sent, state=state, owner="gone", at=1.0, shown="{}")))
+    outcomes = Outcomes(kept.runs, kept.state.approvals, RunSettings(), lambda server, tool: None, lambda: 0.5)
+    assert kept.do(lambda connection: outcomes.failed(connection, step, Failed("works does not offer undo now")))
+    (step,) = kept.runs.steps("a", "r")
+    (ticket,) = kept.state.approvals.find(states=["pending"])
+    assert (step.state, step.attempts, step.ticket) == ("stuck", 0, ticket.id)

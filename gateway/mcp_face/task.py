@@ -13,7 +13,7 @@ from gateway.upstream.wire import TASKS
 
 MISSING_CAPABILITY = -32021
 
-_SOONEST, _LATEST = 1.0, 30.0
+_SOONEST, _LATEST = 1.0, 45.0
 """Seconds between two polls. People who have not decided for long will hardly decide within the next second."""
 _PATIENCE = 0.25
 """How much longer a client may wait, for each second that it waited."""

@@ -75,7 +75,8 @@ class Waiting:
         """The gateway ends: have every held request answered that it waits, and hold no more."""
         self.leaving = True
         for patience in tuple(self.held):
-            patience.reschedule(0)
+            with contextlib.suppress(RuntimeError):  # it is at its end already
+                patience.reschedule(0)
 
     def _redeemed(self, call: Call, ticket: Ticket) -> Call:
         """The call that the ticket is about, as made by the client that waits for it."""

@@ -47,11 +47,11 @@ gate = { type = "approval" }
 """
 SCENARIOS = {
     "tasks-capability-negotiation": 5,
-    "tasks-lifecycle": 9,
     "tasks-mrtr-input": 4,
 }
 """Checks that pass, so that a suite which makes less is noticed."""
 LONG = {
+    "tasks-lifecycle": 9,
     "tasks-dispatch-and-envelope": 9,
     "tasks-request-headers": 5,
     "tasks-request-state-removal": 3,

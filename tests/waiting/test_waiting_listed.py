@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_process import ROOT
 from waiting_office import CAPABILITIES, Office
+
+from gateway.candidate import build
+from gateway.config import load
+from gateway.errors import ConfigError
+
+
+def test_a_policy_that_names_no_tool_of_the_gateways_own_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text("[gateway]\n")
+    shutil.copytree(ROOT / "policies", tmp_path / "policies", ignore=shutil.ignore_patterns("*.toml", "roles"))
+    rule = '[[allow]]\ntool = "toolgate/await_aproval"\n'
+    (tmp_path / "policies/ada.toml").write_text(f'agent = "ada"\ndescription = "Waits."\n{rule}')
+    with pytest.raises(ConfigError, match='did you mean "await_approval"'):
+        build(load(tmp_path / "gateway.toml", {}), {})
 
 
 async def _tools(office: Office) -> dict[str, dict[str, Any]]:

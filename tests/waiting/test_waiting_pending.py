@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mcp.client.client import ConnectMode
-from raw_client import eventually
+from raw_client import Legacy, eventually
 from waiting_office import SOON, Office, meta_of, office, text_of
 
 MODES: tuple[ConnectMode, ...] = ("legacy", "2026-07-28")
@@ -108,19 +108,23 @@ async def test_what_people_say_to_a_request_comes_back_in_their_words(hasty: Off
 
 async def test_a_gateway_that_stops_answers_those_it_holds_and_keeps_their_tickets(tmp_path: Path) -> None:
     with office(tmp_path, hold=20.0) as made:
-        async with made.raw() as client:
-            call = asyncio.ensure_future(client.call("till__pay", {"amount": 3061}))
-            ticket = await made.ticket(3061)
+        async with made.raw() as modern:
+            legacy = Legacy(modern.session, modern.url, modern.headers)
+            await legacy.open()
+            calls = [asyncio.ensure_future(modern.call("till__pay", {"amount": 3061}))]
+            calls.append(asyncio.ensure_future(legacy.call("till__pay", {"amount": 3062})))
+            tickets = [(await made.ticket(amount)).id for amount in (3061, 3062)]
             stopped = asyncio.ensure_future(asyncio.to_thread(made.gateway.stop))
-            reply = await call
+            replies = await asyncio.gather(*calls)
             assert await stopped == 0
-        assert reply.result["_meta"]["toolgate/pending"] == ticket.id
+        assert [reply.result["_meta"]["toolgate/pending"] for reply in replies] == tickets
         made.gateway.start()
-        made.decide(ticket.id)
+        made.decide(tickets[0])
         async with made.raw() as client:
-            done = await client.call("toolgate__await_approval", {"ticket": ticket.id})
+            done = await client.call("toolgate__await_approval", {"ticket": tickets[0]})
         assert done.text == "pay 3061 nobody"
         assert len(made.paid(3061)) == 1
+        assert made.get(tickets[1]).state == "pending"
 
 
 async def test_a_legacy_client_that_cancels_leaves_the_ticket(desk: Office) -> None:

@@ -62,18 +62,17 @@ async def test_many_polls_at_once_are_one_execution(desk: Office) -> None:
 async def test_a_task_outlives_the_gateway_that_made_it(tmp_path: Path) -> None:
     with office(tmp_path, hold=20.0) as made:
         async with made.raw() as client:
-            created = await _opened(client, "till__pay", 4031)
+            first, second = [await _opened(client, "till__pay", amount) for amount in (4031, 4032)]
+            made.decide(first["taskId"])
+            done = await ended(client, first["taskId"])
             made.gateway.kill()
         made.gateway.start()
-        made.decide(created["taskId"])
+        made.decide(second["taskId"])
         async with made.raw() as client:
-            done = await ended(client, created["taskId"])
-            made.gateway.kill()
-            made.gateway.start()
-        async with made.raw() as client:
-            again = await ended(client, created["taskId"])
+            again, other = [await ended(client, each["taskId"]) for each in (first, second)]
         assert text_of(done["result"]) == text_of(again["result"]) == "pay 4031 nobody"
-        assert len(made.paid(4031)) == 1
+        assert text_of(other["result"]) == "pay 4032 nobody"
+        assert (len(made.paid(4031)), len(made.paid(4032))) == (1, 1)
 
 
 async def test_cancelling_withdraws_a_task_that_nobody_decided_on(desk: Office) -> None:

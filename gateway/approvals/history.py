@@ -38,12 +38,12 @@ class Share:
 
 
 def decided_since(since: float) -> Select[Any]:
-    """The rows that `history` takes: tickets opened since then."""
+    """The rows that `history` takes: tickets of gates opened since then. Requests and undoings have no gate to tune."""
     columns = tickets.c
     return select(
         *(columns.server, columns.tool, columns.confidence, columns.state, columns.why, columns.edited),
         *(columns.opened, columns.decided),
-    ).where(columns.opened >= since)
+    ).where(columns.opened >= since, columns.kind.in_(("approval", "confidence", "escalation")))
 
 
 def history(rows: Iterable[Row[Any]]) -> list[Share]:

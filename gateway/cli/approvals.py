@@ -165,6 +165,8 @@ def _decide(
 
 def _told(ticket: Ticket, who: str, verdict: Verdict) -> str:
     target = f"{ticket.agent} may call {ticket.server}/{ticket.tool}"
+    if verdict == "reject" and ticket.kind == "undo":
+        return f"Ticket {ticket.id} is rejected by {who}: the step stays as it is, to be set right by hand."
     if verdict == "reject":
         return f"Ticket {ticket.id} is rejected by {who}. Nothing is run, and the agent is told your words."
     if ticket.kind == "request":

@@ -95,7 +95,7 @@ class Outcomes:
             server=step.server,
             tool=step.undo,
             call=step.call,
-            why=why,
+            why=f"{step.server}/{step.tool} was to be undone: {why}",
             shown=self.shown(step),
         )
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(state="stuck", ticket=ticket.id))

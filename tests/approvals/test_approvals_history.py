@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from approvals_parts import Clock, Desk, call, presenting, tool
 
@@ -45,6 +47,17 @@ async def test_what_became_of_an_approval_does_not_matter_and_only_time_expires(
     (share,) = desk.approvals.history()
     assert (share.approved, share.expired) == (2, 1)
     assert desk.approvals.history(since=clock.now) == []
+
+
+def test_only_tickets_of_gates_are_counted(desk: Desk) -> None:
+    asked = desk.store.run(
+        partial(desk.approvals.ask, call=call(server="toolgate", tool="escalate"), reason="too much for me")
+    )
+    about = {"agent": "ada", "run": "r1", "server": "shop", "tool": "pay", "call": "c1"}
+    step = desk.store.run(partial(desk.approvals.give_up, why="it failed", shown={}, **about))
+    for ticket in (asked, step):
+        desk.decide(ticket.id, verdict="reject", words="No.")
+    assert desk.approvals.history() == []
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,14 @@ def test_requests_and_steps_that_cannot_be_undone_say_what_deciding_means(desk: 
                 shown={"charge_id": "ch_1"},
             )
         )
+        left = state.store.run(
+            partial(
+                state.approvals.give_up,
+                **{"agent": "payment", "run": "r", "server": "shop", "tool": "refund_card", "call": "c"},
+                why="it was tried 8 times",
+                shown={"charge_id": "ch_1"},
+            )
+        )
     shown = desk.run("approvals", "show", request.id).stdout
     assert "payment says that something is beyond it" in shown
     assert "the agent gets your words as the answer" in shown
@@ -112,6 +120,8 @@ def test_requests_and_steps_that_cannot_be_undone_say_what_deciding_means(desk: 
     assert "tries to undo it again" in desk.run("approvals", "approve", undo.id, **ann).stdout
     ran = desk.run("approvals", "edit", undo.id, "charge_id=ch_2", **ann)
     assert (ran.returncode, "no arguments to edit" in ran.stderr) == (1, True)
+    said = desk.run("approvals", "reject", left.id, "--words", "Done by hand.", **ann).stdout
+    assert "to be set right by hand" in said and "the agent is told" not in said
 
 
 def test_statistics_count_by_tool_and_confidence(desk: Desk) -> None:

@@ -56,6 +56,6 @@ def test_the_last_calls_of_an_agent_stand_on_its_ticket(browser: Browser, office
     ticket = office.seed(agent="clerk")
     page = browser.signed_in("anna", f"/console/tickets/{ticket}")
     rows = page.locator("#lately tbody tr")
-    expect(rows.nth(0)).to_contain_text("refused not_found")
+    expect(rows.nth(0)).to_contain_text("refused not found")
     expect(rows.nth(1)).to_contain_text("shop/look")
     expect(rows.nth(1)).to_contain_text("ok")

@@ -71,6 +71,7 @@ async def test_attempts_that_are_used_up_become_a_ticket(workshop: Workshop, tmp
             assert [step["tool"] for step in told["waiting"]] == ["do"]
             (ticket,) = standing(serving, "much")
             assert ticket.words is not None and "3 attempts failed" in ticket.words
+            assert ticket.words.startswith(f"{ticket.server}/do was to be undone: ")
             assert workshop.deeds("much")[2:] == [("undo", "much.a")]
             decide(serving, ticket.id, "approve")
             await eventually(lambda: found(serving, "much").steps == {"undone": 2}, 10)

@@ -59,12 +59,12 @@ class Approvals:
     def open(self, connection: Connection, call: Call, gate: Gate) -> Ticket:
         """The ticket of this call, one that stands for the same call already, or a new one.
 
-        Raises KeyConflict when its key stands for another call.
+        Raises KeyConflict when its key stands for another call, TooManyPending when a new one is one too many.
         """
         return opening.open_ticket(self._book, connection, call, gate)
 
     def ask(self, connection: Connection, call: Call, reason: str) -> Ticket:
-        """A new ticket of kind `request`: an agent says that something is beyond it."""
+        """A new ticket of kind `request`: an agent says that something is beyond it. Raises TooManyPending."""
         return opening.ask(self._book, connection, call, reason)
 
     def give_up(

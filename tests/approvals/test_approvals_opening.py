@@ -11,7 +11,7 @@ from approvals_parts import TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
 from gateway.approvals import MASK
-from gateway.errors import ArgumentsChanged, KeyConflict
+from gateway.errors import ArgumentsChanged, KeyConflict, TooManyPending
 from gateway.tables import tickets
 from gateway.terms import Gate
 
@@ -118,6 +118,20 @@ def test_a_ticket_under_another_policy_or_schema_is_void_and_asked_for_anew(
     ticket = desk.open(call())
     assert desk.open(call(**change)).id != ticket.id
     assert (desk.get(ticket.id).state, desk.get(ticket.id).why) == ("expired", why)
+
+
+def test_an_agent_cannot_bury_what_others_wait_for(tmp_path: Path, clock: Clock) -> None:
+    with Desk(tmp_path, clock, pending=3) as desk:
+        first, *_ = [desk.open(call(arguments={"amount": amount})) for amount in range(3)]
+        asking = partial(desk.approvals.ask, call=call(server="toolgate", tool="escalate"), reason="and again")
+        with pytest.raises(TooManyPending, match="3 tickets of ada"):
+            desk.open(call(arguments={"amount": 9}))
+        with pytest.raises(TooManyPending):
+            desk.store.run(asking)
+        assert desk.open(call(arguments={"amount": 0})).id == first.id, "what waits already is joined"
+        assert desk.open(call("bob", arguments={"amount": 9})).state == "pending"
+        desk.decide(first.id)
+        assert desk.store.run(asking).state == "pending"
 
 
 def test_an_agent_can_ask_and_a_step_can_be_given_up(desk: Desk) -> None:

@@ -78,6 +78,10 @@ class Approvals:
             self._book, connection, agent=agent, run=run, server=server, tool=tool, call=call, why=why, shown=shown
         )
 
+    def load(self, connection: Connection, ticket: str) -> Ticket | None:
+        """A ticket that is about to be decided on, as it stands then."""
+        return self._book.load(connection, ticket)
+
     def decide(
         self,
         connection: Connection,

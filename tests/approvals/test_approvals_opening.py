@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from approvals_parts import TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
+from gateway.admin.shape import content, ticket_json
 from gateway.approvals import MASK
 from gateway.errors import ArgumentsChanged, KeyConflict, TooManyPending
+from gateway.fingerprint import fingerprint
 from gateway.tables import tickets
 from gateway.terms import Gate
 
@@ -44,6 +47,16 @@ def test_secrets_are_masked_for_people_and_sealed_in_the_store(desk: Desk) -> No
     assert ticket.given["card"] == "4111-secret" and ticket.bound == {"who": "C-1"}
     stored = " ".join(str(value) for row in desk.store.read(select(tickets)) for value in row)
     assert "4111-secret" not in stored + str(desk.events()) + repr(ticket)
+
+
+def test_what_people_see_does_not_tell_by_a_digest_which_secret_was_given(desk: Desk) -> None:
+    pin = partial(call, definition=tool(secrets=frozenset({"pin"})))
+    ticket = desk.open(pin(arguments={"pin": "4711", "amount": 5}))
+    guess = fingerprint("shop", "pay", "call", {"pin": "4711", "amount": 5}, {})
+    assert guess == ticket.fingerprint
+    assert guess not in json.dumps([desk.events(), ticket_json(ticket, 0.0), content(ticket)])
+    other = replace(ticket, given={"pin": "0815", "amount": 5})
+    assert content(other) == content(ticket) != content(replace(ticket, edited={"pin": "4711", "amount": 6}))
 
 
 @pytest.mark.parametrize("second", [{}, {"key": "toolu_2", "meta": {"claudecode/toolUseId": "toolu_2"}}])

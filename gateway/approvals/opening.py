@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from gateway.approvals.binding import schema_of, stale
 from gateway.approvals.book import Book
@@ -21,6 +21,9 @@ from gateway.terms import Gate
 
 _NEVER_SOON = 10 * 365 * 86_400.0
 """Seconds until a ticket expires that stays until somebody looks at it."""
+
+_WITHDRAWN = 3600.0
+"""Seconds after its opening for which a ticket that was withdrawn counts as one that waits."""
 
 
 def open_ticket(book: Book, connection: Connection, call: Call, gate: Gate) -> Ticket:
@@ -40,13 +43,21 @@ def _void(book: Book, ticket: Ticket, call: Call) -> Why | None:
 
 
 def _bounded(book: Book, connection: Connection, call: Call) -> None:
-    """Raises TooManyPending: an agent out of hand must not hide from people what others wait for."""
-    own = (tickets.c.agent == call.principal.agent, tickets.c.state == "pending", tickets.c.kind != "undo")
-    waiting = connection.execute(select(func.count()).select_from(tickets).where(*own)).scalar_one()
+    """Raises TooManyPending: an agent out of hand must not hide from people what others wait for. Those that it
+    withdrew count for a while: people are told of each.
+    """
+    now = book.clock()
+    withdrawn = and_(
+        *(tickets.c.state == "expired", tickets.c.why == "withdrawn"),
+        *(tickets.c.expires > now, tickets.c.opened > now - _WITHDRAWN),
+    )
+    own = and_(tickets.c.agent == call.principal.agent, tickets.c.kind != "undo")
+    counted = select(func.count()).select_from(tickets).where(own, or_(tickets.c.state == "pending", withdrawn))
+    waiting = connection.execute(counted).scalar_one()
     if waiting >= book.settings.pending:
         raise TooManyPending(
-            f"{waiting} tickets of {call.principal.agent} wait for people already, and no more can. Nothing was run; "
-            "wait for decisions on those, or report that this has to wait."
+            f"{waiting} tickets of {call.principal.agent} wait for people already, or were withdrawn lately, and no "
+            "more can be opened. Nothing was run; wait for decisions on those, or report that this has to wait."
         )
 
 

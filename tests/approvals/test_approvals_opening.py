@@ -144,6 +144,15 @@ def test_an_agent_cannot_bury_what_others_wait_for(tmp_path: Path, clock: Clock)
         assert desk.open(call(arguments={"amount": 0})).id == first.id, "what waits already is joined"
         assert desk.open(call("bob", arguments={"amount": 9})).state == "pending"
         desk.decide(first.id)
+        last = desk.store.run(asking)
+        assert last.state == "pending"
+        desk.withdraw(last.id)
+        with pytest.raises(TooManyPending, match="withdrawn lately"):
+            desk.store.run(asking)
+        clock.now += 3599
+        with pytest.raises(TooManyPending):
+            desk.store.run(asking)
+        clock.now += 1
         assert desk.store.run(asking).state == "pending"
 
 

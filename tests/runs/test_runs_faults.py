@@ -12,6 +12,7 @@ import pytest
 from deeds import Workshop
 from raw_client import eventually
 from runs_parts import Books, agents, books, call, decide, found, gateway, in_state, leased, standing
+from sqlalchemy import select
 
 from gateway.call import Call, Result, Tool
 from gateway.config import RunSettings
@@ -20,7 +21,7 @@ from gateway.errors import Unreachable
 from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.runs.undoing import Undoing
-from gateway.tables import runs, steps
+from gateway.tables import events, runs, steps
 
 DAY = 86_400.0
 
@@ -138,6 +139,19 @@ async def test_a_step_that_rests_is_not_undone_once_read_only_mode_is_on(kept: B
     async with undoing(kept, sent, read_only=read_only):
         await eventually(lambda: len(asked) > 3, 5)
     assert sent == []
+
+
+async def test_a_secret_of_the_call_that_is_undone_does_not_stand_in_the_log(kept: Books) -> None:
+    made = call(1, arguments={"order": {"id": "tok_424242"}}, secrets=frozenset({"order"}))
+    kept.enter(made)
+    kept.leave(made)
+    kept.mark("failed")
+    sent: list[Call] = []
+    async with undoing(kept, sent):
+        await eventually(lambda: kept.runs.find()[0].state == "rolled_back", 5)
+    assert sent[0].arguments["of"] == "tok_424242"
+    logged = [row.data for row in kept.state.store.read(select(events.c.data))]
+    assert logged and "tok_424242" not in str(logged)
 
 
 @pytest.mark.parametrize("jump", [-DAY, -3600.0, 3600.0, DAY])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -43,6 +44,8 @@ class Waiting:
     clock: Callable[[], float] = time.time
     held: set[asyncio.Timeout] = field(default_factory=set)
     """The patience of each request that is held."""
+    holding: Counter[str] = field(default_factory=Counter)
+    """How many requests are held, by agent."""
     leaving: bool = False
 
     async def __call__(self, call: Call) -> Result:
@@ -101,18 +104,25 @@ class Waiting:
         )
 
     async def _hold(self, call: Call, ticket: str) -> Ticket | None:
-        """The ticket once it is decided; None when it is not by the time that a client may be kept waiting."""
+        """The ticket once it is decided; None when it is not by the time that a client may be kept waiting.
+
+        An agent that has as many requests held as tickets may wait is not kept waiting: each costs memory.
+        """
+        agent = call.principal.agent
+        crowded = self.holding[agent] >= self.settings.pending
         telling: asyncio.Task[None] | None = None
         if (token := progress_token({"_meta": call.meta})) is not None:
             telling = asyncio.ensure_future(self._tell(call, token, ticket))
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self.leaving else self.settings.hold) as patience:
+                async with asyncio.timeout(0 if self.leaving or crowded else self.settings.hold) as patience:
                     self.held.add(patience)
+                    self.holding[agent] += 1
                     return await self.approvals.wait(ticket, self.settings.hold + 1)
             return None
         finally:
             self.held.discard(patience)
+            self.holding[agent] -= 1
             if telling is not None:
                 telling.cancel()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from approvals_parts import Clock, Desk, Visible, call, presenting, tool
+from raw_client import eventually
 from sqlalchemy import delete
 
 from gateway.approvals import Ticket
-from gateway.call import Call, Result
+from gateway.call import PENDING, Call, Result
 from gateway.catalog import Catalog
 from gateway.confidence import heard
 from gateway.controls.dedupe import Dedupe
@@ -136,3 +138,19 @@ async def test_who_comes_for_a_call_cannot_be_surer_of_it_than_reviewers_were_to
     (made,) = redeemed
     assert heard(made, ()).confidence == 0.3
     assert made.ticket == ticket.id and made.meta == {"progressToken": 1}
+
+
+async def test_an_agent_cannot_have_any_number_of_requests_held(tmp_path: Path, clock: Clock) -> None:
+    with Desk(tmp_path, clock, pending=2, hold=60.0) as desk:
+        answer: Result = {"content": [], "_meta": {PENDING: desk.open(call()).id}}
+
+        async def run(made: Call) -> Result:
+            return answer
+
+        waiting = Waiting(run, desk.approvals, desk.approvals.settings, Catalog(["shop"]), lambda principal: True)
+        held = [asyncio.ensure_future(waiting(call(id=f"c{number}"))) for number in range(2)]
+        await eventually(lambda: len(waiting.held) == 2, 5)
+        assert await asyncio.wait_for(waiting(call(id="c3")), 5) == answer
+        assert not any(each.done() for each in held)
+        waiting.close()
+        assert await asyncio.gather(*held) == [answer] * 2 and not +waiting.holding

@@ -124,10 +124,17 @@ class Approvals:
         return self._waiting.get(ticket)
 
     def find(
-        self, *, states: Sequence[str] = (), agent: str | None = None, run: str | None = None, limit: int = 200
+        self,
+        *,
+        states: Sequence[str] = (),
+        agent: str | None = None,
+        run: str | None = None,
+        limit: int = 200,
+        soonest: bool = False,
     ) -> list[Ticket]:
-        """Tickets, newest first."""
-        found = select(tickets).order_by(tickets.c.opened.desc(), tickets.c.id).limit(limit)
+        """Tickets, newest first; `soonest`: those first that expire first, so that what is cut off has time."""
+        order = tickets.c.expires if soonest else tickets.c.opened.desc()
+        found = select(tickets).order_by(order, tickets.c.id).limit(limit)
         if states:
             found = found.where(tickets.c.state.in_(states))
         if agent is not None:

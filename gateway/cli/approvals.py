@@ -58,10 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace, opened: State, config: Config) -> int:
     states = () if arguments.all else ("pending",)
-    found = opened.approvals.find(states=states, agent=arguments.agent, limit=_MOST)
+    found = opened.approvals.find(states=states, agent=arguments.agent, limit=_MOST, soonest=not arguments.all)
     now = time.time()
-    if not arguments.all:
-        found.sort(key=lambda ticket: ticket.expires)
     if arguments.json:
         show_json([ticket_json(ticket, now) for ticket in found])
     elif found:

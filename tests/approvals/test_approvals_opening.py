@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from approvals_parts import TIERS, Clock, Desk, call, presenting, tool
+from approvals_parts import APPROVAL, TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
 from gateway.admin.shape import content, ticket_json
@@ -183,6 +183,14 @@ def test_confidence_that_nobody_asked_for_and_nobody_gave_is_none(
 ) -> None:
     gate = Gate(type, lambda arguments: True, threshold=0.9)  # type: ignore[arg-type]
     assert desk.open(call(gate=gate, confidence=said), gate).confidence == kept
+
+
+def test_the_tickets_with_the_least_time_left_are_not_cut_off_by_newer_ones(desk: Desk, clock: Clock) -> None:
+    urgent = desk.open(call(arguments={"amount": 1}))
+    clock.now += 1
+    desk.open(call(arguments={"amount": 2}), replace(APPROVAL, expires=9999.0))
+    found = desk.approvals.find(states=["pending"], limit=1, soonest=True)
+    assert [ticket.id for ticket in found] == [urgent.id]
 
 
 def test_tickets_are_found_newest_first(desk: Desk, clock: Clock) -> None:

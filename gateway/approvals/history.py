@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, or_, select
 
 from gateway.tables import tickets
 
@@ -38,12 +38,19 @@ class Share:
 
 
 def decided_since(since: float) -> Select[Any]:
-    """The rows that `history` takes: tickets of gates opened since then. Requests and undoings have no gate to tune."""
+    """The rows that `history` takes: tickets of gates opened since then that count.
+
+    Requests and undoings have no gate to tune; of withdrawn ones agents can make any number.
+    """
     columns = tickets.c
     return select(
         *(columns.server, columns.tool, columns.confidence, columns.state, columns.why, columns.edited),
         *(columns.opened, columns.decided),
-    ).where(columns.opened >= since, columns.kind.in_(("approval", "confidence", "escalation")))
+    ).where(
+        columns.opened >= since,
+        columns.kind.in_(("approval", "confidence", "escalation")),
+        or_(columns.decided.is_not(None), columns.why == "time"),
+    )
 
 
 def history(rows: Iterable[Row[Any]]) -> list[Share]:

@@ -189,7 +189,7 @@ class Undoing:
                 return
             await self._rest(step.due - self._clock())
             async with self._slots[step.server]:
-                if self._stopping.is_set() or self._read_only(agent):  # it may have rested for long
+                if self._stopping.is_set() or self._read_only(agent):  # it may have been switched meanwhile
                     return
                 outcome = await self._attempt(step, send)
             await self._record(step, outcome)

@@ -10,6 +10,8 @@ _MOST = 500
 """Rows removed at once: calls wait meanwhile."""
 _WINDOWS = 2 * 86_400.0
 """Seconds after which no window is open but that of a run."""
+_SHORT = 600.0
+"""The same for windows of a second, of which there are so many that they cannot be kept for days."""
 
 
 def sweep(connection: Connection, now: float, keep: float) -> bool:
@@ -20,6 +22,7 @@ def sweep(connection: Connection, now: float, keep: float) -> bool:
     # Each of the two is read once, and not again for every account.
     held = key.in_(select(reservations.c.account, reservations.c.window))
     active = accounts.c.window.in_(select(runs.c.run).where(runs.c.state == "active"))
-    over = select(accounts.c.account, accounts.c.window).where(accounts.c.at < now - _WINDOWS, ~held, ~active)
+    short = accounts.c.account.endswith("/second") & (accounts.c.at < now - _SHORT)
+    over = select(accounts.c.account, accounts.c.window).where(short | (accounts.c.at < now - _WINDOWS), ~held, ~active)
     sums = connection.execute(delete(accounts).where(key.in_(over.limit(_MOST))))
     return max(replies.rowcount, sums.rowcount) == _MOST

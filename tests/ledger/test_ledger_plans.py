@@ -37,6 +37,9 @@ async def test_sweeping_looks_at_runs_and_reservations_once_and_not_for_each_acc
 
 async def test_a_ticket_of_the_same_call_is_found_among_many_of_its_agent(books: Books) -> None:
     gated = replace(call("c1"), run="r")
-    found = plans(books, lambda connection: books.ledger.approvals.open(connection, gated, Gate("approval", lambda arguments: True)))
+    found = plans(
+        books,
+        lambda connection: books.ledger.approvals.open(connection, gated, Gate("approval", lambda arguments: True)),
+    )
     (alike,) = [plan for statement, plan in found.items() if "tickets.fingerprint = ?" in statement]
     assert any("fingerprint=?" in step for step in alike)

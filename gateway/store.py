@@ -13,6 +13,7 @@ import contextlib
 import json
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -199,6 +200,9 @@ class Store:
                 insert_events(connection, rows)
             else:
                 _work_through(connection, group)
+            if gapped:
+                # Before `_stalled`: what gives up from here on fails it again, and so has the next round come.
+                self.failed = None
         except Exception as error:  # whatever it is, the thread must live to write the next group
             self._fail(type(error).__name__)
             return self.failed
@@ -206,7 +210,6 @@ class Store:
             self._stalled = False
         if gapped:
             log.warning("events can be written again")
-            self.failed = None
         # What stalled meanwhile is put on record by the next round, which comes by itself.
         self._on_commit(len(group), time.perf_counter() - started)
         return None
@@ -240,7 +243,7 @@ def _work(connection: Connection, waiting: _Waiting[Any]) -> None:
     connection.exec_driver_sql("SAVEPOINT work")
     try:
         waiting.result = waiting.task(connection)
-    except OperationalError:
+    except (OperationalError, sqlite3.OperationalError):  # the latter where events are written by the driver
         raise
     except Exception as error:
         if not isinstance(error, ToolgateError):

@@ -113,6 +113,7 @@ tickets = Table(
     Column("expires", Float, nullable=False),
     Column("decided", Float),
     Index("tickets_joined", "agent", "key"),
+    Index("tickets_alike", "fingerprint"),
     Index("tickets_state", "state", "expires"),
 )
 """Calls that wait for people, and what became of them: see `gateway.approvals.ticket`.

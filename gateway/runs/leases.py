@@ -103,6 +103,11 @@ class Leases:
         if (lease := self.leases.get(key)) is not None:
             lease.ends, lease.held = self.clock() + _HELD, True
 
+    def put_off(self, seconds: float) -> None:
+        """For so long the process stood still: no agent could be heard, so that none was silent."""
+        for lease in self.leases.values():
+            lease.ends += seconds
+
     def forget(self, key: RunKey) -> None:
         if self.leases.pop(key, None) is not None:
             self.leased[key[0]] -= 1

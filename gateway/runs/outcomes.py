@@ -68,13 +68,18 @@ class Outcomes:
     def failed(self, connection: Connection, step: Step, failed: Failed) -> bool:
         """Full jitter: the n-th wait is random * min(cap, base * 2**(n-1)). True when that was the last attempt.
 
-        It is the last, too, when one before it, under the same key, may have run: another key would not tell.
+        It is the last, too, when one before it, under the same key, may have run: another key would not tell. One
+        whose outcome is known, and is still to be written, is none: what it is is seen once it is written.
         """
-        doubted = select(calls.c.id).where(_attempted(step), calls.c.state != "done")
-        if connection.execute(doubted.limit(1)).first() is not None:
+        of = self.settings
+        before = connection.execute(select(calls.c.state).where(_attempted(step))).scalar_one_or_none()
+        if before == "unknown":
             self.stuck(connection, step, UNKNOWN)
             return True
-        attempts, of = step.attempts + 1, self.settings
+        if before == "open":
+            connection.execute(steps.update().where(steps.c.seq == step.seq).values(due=self.clock() + of.base))
+            return False
+        attempts = step.attempts + 1
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(attempts=attempts))
         made = attempts % of.attempts
         if made == 0:

@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 _LOOK = 0.5
 """Seconds between two looks for runs that another process marked, for decisions and for leases that ran out."""
+_STILL = 5.0
+"""Seconds between two looks after which the process itself must have stood still: stopped, or out of breath."""
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
@@ -68,6 +70,7 @@ class Undoing:
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._woken, self._ended = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
+        self._looked = runs.leases.clock()
 
     async def run(self, send: CallNext) -> None:
         """For ever; `send` are the controls from intent inward.
@@ -140,6 +143,10 @@ class Undoing:
 
     async def _look(self, send: CallNext) -> None:
         leases = self._runs.leases
+        now = leases.clock()
+        if (still := now - self._looked) > _STILL:
+            leases.put_off(still)
+        self._looked = now
         overdue = leases.overdue()
         for (key, held), holds in zip(overdue, await self._lapsed(overdue), strict=True):
             if holds:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import sqlite3
 import threading
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +90,45 @@ async def test_a_commit_that_takes_too_long_and_then_succeeds_leaves_a_gap_on_re
         store.stop()
     written = [(event.kind, event.call) for event in store.read(select(events).order_by(events.c.seq))]
     assert written == [("intent", "taken"), ("gap", ""), ("intent", "after")]
+
+
+class Held(logging.Handler):
+    """Keeps the writer where it says that it can write again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "again" in record.getMessage() and not self.reached.is_set():
+            self.reached.set()
+            self.released.wait(20)
+
+
+async def test_who_gives_up_just_when_the_store_recovers_does_not_close_it_for_good(tmp_path: Path) -> None:
+    store, held = Store(tmp_path / "toolgate.db"), Held()
+    logging.getLogger("toolgate.store").addHandler(held)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.start()
+        try:
+            with pytest.raises(Unrecorded):
+                await store.append(row("locked"))
+            other.execute("ROLLBACK")
+            assert await asyncio.to_thread(held.reached.wait, 5)
+            with pytest.raises(Unrecorded):
+                await store.append(row("late"))
+            held.released.set()
+            await eventually(lambda: store.failed is None, 5)
+            await eventually(partial(_accepted, store), 5)
+        finally:
+            held.released.set()
+            logging.getLogger("toolgate.store").removeHandler(held)
+            store.stop()
+
+
+async def _accepted(store: Store) -> bool:
+    with contextlib.suppress(Unrecorded):
+        await store.append(row("after"))
+        return True
+    return False

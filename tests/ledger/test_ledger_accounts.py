@@ -106,3 +106,15 @@ async def test_old_replies_and_sums_are_swept_and_what_is_held_stays(books: Book
     many = [{"account": f"a{number}", "window": "w", "total": 1, "at": NOON} for number in range(600)]
     books.store.write(accounts.insert().values(many))
     assert [books.store.run(books.ledger.sweep) for _ in range(2)] == [True, False]
+
+
+async def test_sums_of_seconds_are_not_kept_for_days(books: Books) -> None:
+    for period in ("second", "minute"):
+        limit = replace(spend(1, 3, "limit"), account=f"limit/ada/shop/pay/{period}")
+        await books.made(call(period, spends=(limit,)))
+    books.clock.now += 60
+    books.store.run(books.ledger.sweep)
+    assert len(books.rows("accounts")) == 2, "a clock that is set back a little must not find a window empty"
+    books.clock.now += 600
+    books.store.run(books.ledger.sweep)
+    assert list(books.totals()) == ["limit/ada/shop/pay/minute"]

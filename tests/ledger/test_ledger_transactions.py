@@ -158,3 +158,19 @@ async def test_what_another_process_left_open_becomes_unknown(books: Books, tmp_
 async def test_an_amount_beyond_32_bits_is_kept_whole(books: Books) -> None:
     await books.made(call("c1", spends=(spend(2**62, 2**63 - 1),)))
     assert books.totals() == {"budget/ada/pay": 2**62}
+
+
+async def test_an_outcome_that_the_driver_could_not_write_is_written_later(books: Books) -> None:
+    made = call("c1", key="k1", spends=(spend(),))
+    await books.ledger.begin(made)
+    with closing(sqlite3.connect(books.store.path)) as other:
+        other.execute("ALTER TABLE events RENAME TO away")
+        with pytest.raises(Unrecorded):
+            await books.end(made, "ok", REPLY)
+        other.execute("ALTER TABLE away RENAME TO events")
+    task = asyncio.create_task(books.ledger.run(lambda count: None))
+    try:
+        await eventually(lambda: [row["state"] for row in books.rows("calls")] == ["done"], 5)
+    finally:
+        task.cancel()
+    assert [event["outcome"] for event in books.told("outcome")] == ["ok"] and books.rows("reservations") == []

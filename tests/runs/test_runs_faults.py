@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from deeds import Workshop
 from raw_client import eventually
-from runs_parts import Books, agents, books, call, decide, found, gateway, in_state, leased, standing
+from runs_parts import Books, Clock, agents, books, call, decide, found, gateway, in_state, leased, standing
 from sqlalchemy import select
 
 from gateway.call import Call, Result, Tool
@@ -20,6 +20,7 @@ from gateway.controls.intent import Intent
 from gateway.errors import Unreachable
 from gateway.metrics import Metrics
 from gateway.order import chain
+from gateway.runs import Leases
 from gateway.runs.undoing import Undoing
 from gateway.tables import events, runs, steps
 
@@ -180,6 +181,30 @@ async def test_a_wall_clock_that_is_set_ends_no_lease(kept: Books, jump: float) 
         made.wake()
         await eventually(lambda: any(run.state == "rolled_back" for run in kept.runs.find()), 5)
         assert kept.runs.find(run="r")[0].state == "active" and sent == []
+
+
+async def test_time_in_which_the_gateway_stood_still_ends_no_lease(kept: Books) -> None:
+    clock = Clock()
+    kept.runs.leases = Leases(clock)
+    one = leased(call(1), 10)
+    kept.enter(one)
+    kept.leave(one)
+    sent: list[Call] = []
+    async with undoing(kept, sent) as made:
+        await eventually(lambda: ("a", "r") in kept.runs.leases.leases, 5)
+        clock.now += 3600  # as after SIGSTOP and SIGCONT
+        kept.mark("failed", run="other")
+        made.wake()
+        await eventually(lambda: any(run.state == "rolled_back" for run in kept.runs.find()), 5)
+        assert kept.runs.find(run="r")[0].state == "active" and sent == []
+
+        def silent() -> bool:
+            clock.now += 0.5
+            made.wake()
+            return kept.runs.find(run="r")[0].state == "rolled_back"
+
+        await eventually(silent, 10)
+    assert [call.undoes for call in sent] == ["call-1"]
 
 
 async def test_what_was_undone_before_the_gateway_died_is_not_sent_again(kept: Books) -> None:

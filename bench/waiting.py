@@ -130,7 +130,8 @@ class Bench:
 
 
 async def run(arguments: argparse.Namespace, folder: Path, upstream: int) -> None:
-    tables = f'[approvals]\nhold = 3600\n[servers.shop]\nurl = "http://127.0.0.1:{upstream}/mcp"\nera = "modern"\n'
+    tables = "[approvals]\nhold = 3600\npending = 100_000\n"
+    tables += f'[servers.shop]\nurl = "http://127.0.0.1:{upstream}/mcp"\nera = "modern"\n'
     with GatewayProcess(folder, tables, {"bench.toml": POLICY}) as gateway:
         state = State(load(gateway.config, os.environ))
         limits = aiohttp.TCPConnector(limit=0, force_close=True)

@@ -91,6 +91,7 @@ class ApprovalSettings(Section):
     """How calls wait for people, in seconds: `hold` an open request, telling it so every `progress`.
 
     A ticket expires `expires` after it was opened where its rule does not say, and people are told `remind` before.
+    At most `pending` tickets of one agent wait at a time.
     `console` is the address of the console as reviewers reach it, for links; without it there are none.
     """
 
@@ -98,6 +99,7 @@ class ApprovalSettings(Section):
     progress: Number = 7.0
     expires: Number = 86_400.0
     remind: Number = 900.0
+    pending: Count = 100
     console: str | None = None
     webhook: Webhook | None = None
 

@@ -14,6 +14,7 @@
         ├── KeyConflict             the idempotency key was used for another call
         ├── OutcomeUnknown          made under this key before, and nobody knows whether it ran
         ├── InFlight                made under this key, and still under way in another process
+        ├── TooManyPending          so many tickets of the agent wait for people that it can open no more
         ├── Rejected                a reviewer said no
         ├── TicketUnknown           no such ticket of this agent
         ├── TicketVoid              a ticket that cannot be used for this call
@@ -142,6 +143,10 @@ class OutcomeUnknown(Refused):
 class InFlight(Refused):
     reason = "in_flight"
     ran = None
+
+
+class TooManyPending(Refused):
+    reason = "too_many_pending"
 
 
 class Rejected(Refused):

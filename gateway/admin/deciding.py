@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from gateway.admin.edits import Unfit
 from gateway.admin.entrance import Stopped
@@ -19,7 +19,6 @@ from gateway.catalog import Catalog
 from gateway.policy import Policy
 from gateway.reviewers import Reviewer
 from gateway.store import Store
-from gateway.tables import tickets
 
 MAX_WORDS = 4000
 _STATUS = {"absent": 404, "decided": 409, "expired": 409, "edited": 409, "requester": 403, "tier": 403, "twice": 409}
@@ -46,7 +45,7 @@ class Deciding:
     async def decide(
         self, identity: str, reviewer: Reviewer, verdict: Verdict, words: str, seen: str | None, edit: Edit | None
     ) -> Ticket:
-        """`seen`: the fingerprint of what the reviewer was shown, so that nobody approves what they never saw."""
+        """`seen`: the digest of what the reviewer was shown, so that nobody approves what they never saw."""
         if len(words) > MAX_WORDS:
             raise Stopped(422, "words", f"The words are longer than {MAX_WORDS} characters: shorten them.")
         if verdict == "reject" and not words.strip():
@@ -90,9 +89,8 @@ class Deciding:
         connection: Connection,
     ) -> Ticket:
         if verdict == "approve" and seen is not None:
-            stands = select(tickets.c.fingerprint, tickets.c.edited, tickets.c.state).where(tickets.c.id == identity)
-            row = connection.execute(stands.with_for_update()).one_or_none()
-            if row is not None and row.state == "pending" and (row.edited or row.fingerprint) != seen:
+            found = self.approvals.load(connection, identity)
+            if found is not None and found.state == "pending" and content(found) != seen:
                 text = "somebody else edited the arguments meanwhile, so nothing was decided; look at them again"
                 raise Undecidable("edited", text)
         return self.approvals.decide(connection, identity, reviewer, verdict, words, arguments)

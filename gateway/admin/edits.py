@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,11 @@ class Field:
     text: str
     plain: bool
 
+    @property
+    def key(self) -> str:
+        """What a browser calls it in a form: line ends of all kinds, which agents may put into a name, become CRLF."""
+        return re.sub(r"\r\n|\r|\n", "\r\n", f"argument.{self.name}")
+
 
 def fields(ticket: Ticket) -> list[Field]:
     """The arguments that a reviewer may change: neither filled in by the gateway nor secret."""
@@ -40,11 +46,13 @@ def _field(name: str, value: Any) -> Field:
 
 
 def from_form(ticket: Ticket, texts: Mapping[str, str]) -> dict[str, Any] | None:
-    """The edit in a form whose field for argument N is `argument.N`; None when nothing differs. Raises Unfit."""
+    """The edit in a form that has every field of the ticket, by its key; None when nothing differs. Raises Unfit."""
     shown = current(ticket)
     edit = dict(shown)
     for field in fields(ticket):
-        text = texts.get(f"argument.{field.name}", field.text).replace("\r\n", "\n")
+        if field.key not in texts:  # taken as left alone, a change that got lost would be an approval without it
+            raise Unfit(f"The form came without {field.name}: open the page again.")
+        text = texts[field.key].replace("\r\n", "\n")
         if text == field.text:
             continue
         try:

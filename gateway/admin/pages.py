@@ -72,7 +72,7 @@ class Views:
         return self._page("unknown.html", session, "unknown", status=status, rows=rows, stuck=stuck, problem=problem)
 
     def _pending(self) -> list[Ticket]:
-        return self.approvals.find(states=("pending",), limit=1000)
+        return self.approvals.find(states=("pending",), limit=1000, soonest=True)
 
     def _row(self, ticket: Ticket, session: Session) -> dict[str, Any]:
         return {

@@ -16,7 +16,10 @@ from markupsafe import Markup, escape
 
 _FOLDER = Path(__file__).parent
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
-_BLANK = "\u00a0\u115f\u1160\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+_BLANK = (
+    "\u00a0\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\ufe00-\ufe0f\uffa0"
+    "\U00016fe4\U0001d159\U000e0100-\U000e01ef"
+)
 """Characters that count as printable and show nothing."""
 _UNSEEN = re.compile(f"[{_BLANK}]|[^{_BLANK}\\n\\t\\x20-\\x7e]")
 _KINDS = {

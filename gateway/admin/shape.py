@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,8 +104,11 @@ def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:
 
 
 def content(ticket: Ticket) -> str:
-    """What an approval of this ticket would be of: another value after each edit."""
-    return ticket.approved or ticket.fingerprint
+    """Digest of what an approval of this ticket would be of: another value after each edit.
+
+    Only of what people may see: by a digest that has a secret in it, short secrets could be guessed.
+    """
+    return hashlib.sha256(json.dumps([ticket.id, current(ticket)], sort_keys=True).encode()).hexdigest()
 
 
 def approved_by(ticket: Ticket) -> list[str]:

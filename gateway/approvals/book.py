@@ -135,7 +135,6 @@ def _opening(ticket: Ticket) -> dict[str, Any]:
         "rule": ticket.rule,
         "policy": ticket.policy,
         "schema": ticket.schema,
-        "fingerprint": ticket.fingerprint,
         "arguments": dict(ticket.shown),
         "confidence": ticket.confidence,
         "approvers": ticket.approvers,

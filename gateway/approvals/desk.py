@@ -59,12 +59,12 @@ class Approvals:
     def open(self, connection: Connection, call: Call, gate: Gate) -> Ticket:
         """The ticket of this call, one that stands for the same call already, or a new one.
 
-        Raises KeyConflict when its key stands for another call.
+        Raises KeyConflict when its key stands for another call, TooManyPending when a new one is one too many.
         """
         return opening.open_ticket(self._book, connection, call, gate)
 
     def ask(self, connection: Connection, call: Call, reason: str) -> Ticket:
-        """A new ticket of kind `request`: an agent says that something is beyond it."""
+        """A new ticket of kind `request`: an agent says that something is beyond it. Raises TooManyPending."""
         return opening.ask(self._book, connection, call, reason)
 
     def give_up(
@@ -77,6 +77,10 @@ class Approvals:
         return opening.give_up(
             self._book, connection, agent=agent, run=run, server=server, tool=tool, call=call, why=why, shown=shown
         )
+
+    def load(self, connection: Connection, ticket: str) -> Ticket | None:
+        """A ticket that is about to be decided on, as it stands then."""
+        return self._book.load(connection, ticket)
 
     def decide(
         self,
@@ -120,10 +124,17 @@ class Approvals:
         return self._waiting.get(ticket)
 
     def find(
-        self, *, states: Sequence[str] = (), agent: str | None = None, run: str | None = None, limit: int = 200
+        self,
+        *,
+        states: Sequence[str] = (),
+        agent: str | None = None,
+        run: str | None = None,
+        limit: int = 200,
+        soonest: bool = False,
     ) -> list[Ticket]:
-        """Tickets, newest first."""
-        found = select(tickets).order_by(tickets.c.opened.desc(), tickets.c.id).limit(limit)
+        """Tickets, newest first; `soonest`: those first that expire first, so that what is cut off has time."""
+        order = tickets.c.expires if soonest else tickets.c.opened.desc()
+        found = select(tickets).order_by(order, tickets.c.id).limit(limit)
         if states:
             found = found.where(tickets.c.state.in_(states))
         if agent is not None:

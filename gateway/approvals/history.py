@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, or_, select
 
 from gateway.tables import tickets
 
@@ -38,12 +38,12 @@ class Share:
 
 
 def decided_since(since: float) -> Select[Any]:
-    """The rows that `history` takes: tickets opened since then."""
+    """The rows that `history` takes: tickets opened since then that count. Agents can withdraw any number."""
     columns = tickets.c
     return select(
         *(columns.server, columns.tool, columns.confidence, columns.state, columns.why, columns.edited),
         *(columns.opened, columns.decided),
-    ).where(columns.opened >= since)
+    ).where(columns.opened >= since, or_(columns.decided.is_not(None), columns.why == "time"))
 
 
 def history(rows: Iterable[Row[Any]]) -> list[Share]:

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from gateway.approvals.binding import schema_of, stale
 from gateway.approvals.book import Book
 from gateway.approvals.ticket import Ticket, Why, masked
 from gateway.approvals.using import expire
 from gateway.call import Call
-from gateway.errors import KeyConflict
+from gateway.errors import KeyConflict, TooManyPending
 from gateway.fingerprint import fingerprint_of
 from gateway.tables import tickets
 from gateway.terms import Gate
@@ -22,20 +22,43 @@ from gateway.terms import Gate
 _NEVER_SOON = 10 * 365 * 86_400.0
 """Seconds until a ticket expires that stays until somebody looks at it."""
 
+_WITHDRAWN = 3600.0
+"""Seconds after its opening for which a ticket that was withdrawn counts as one that waits."""
+
 
 def open_ticket(book: Book, connection: Connection, call: Call, gate: Gate) -> Ticket:
-    """The ticket that stands for this call, or a new one. Raises KeyConflict."""
+    """The ticket that stands for this call, or a new one. Raises KeyConflict and TooManyPending."""
     known = _by_key(book, connection, call) or _alike(book, connection, call)
     if known is not None:
         why = _void(book, known, call) if known.state in ("pending", "approved") else None
         if why is None:
             return known
         expire(book, connection, known, why)
+    _bounded(book, connection, call)
     return book.add(connection, _ticket(book, call, gate))
 
 
 def _void(book: Book, ticket: Ticket, call: Call) -> Why | None:
     return "time" if ticket.expires <= book.clock() else stale(ticket, call)
+
+
+def _bounded(book: Book, connection: Connection, call: Call) -> None:
+    """Raises TooManyPending: an agent out of hand must not hide from people what others wait for. Those that it
+    withdrew count for a while: people are told of each.
+    """
+    now = book.clock()
+    withdrawn = and_(
+        *(tickets.c.state == "expired", tickets.c.why == "withdrawn"),
+        *(tickets.c.expires > now, tickets.c.opened > now - _WITHDRAWN),
+    )
+    own = and_(tickets.c.agent == call.principal.agent, tickets.c.kind != "undo")
+    counted = select(func.count()).select_from(tickets).where(own, or_(tickets.c.state == "pending", withdrawn))
+    waiting = connection.execute(counted).scalar_one()
+    if waiting >= book.settings.pending:
+        raise TooManyPending(
+            f"{waiting} tickets of {call.principal.agent} wait for people already, or were withdrawn lately, and no "
+            "more can be opened. Nothing was run; wait for decisions on those, or report that this has to wait."
+        )
 
 
 def _by_key(book: Book, connection: Connection, call: Call) -> Ticket | None:
@@ -121,7 +144,8 @@ def _ticket(book: Book, call: Call, gate: Gate) -> Ticket:
 
 
 def ask(book: Book, connection: Connection, call: Call, reason: str) -> Ticket:
-    """An agent says that something is beyond it."""
+    """An agent says that something is beyond it. Raises TooManyPending."""
+    _bounded(book, connection, call)
     now = book.clock()
     ticket = Ticket(
         id=new_id(),

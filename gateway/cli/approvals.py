@@ -58,10 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace, opened: State, config: Config) -> int:
     states = () if arguments.all else ("pending",)
-    found = opened.approvals.find(states=states, agent=arguments.agent, limit=_MOST)
+    found = opened.approvals.find(states=states, agent=arguments.agent, limit=_MOST, soonest=not arguments.all)
     now = time.time()
-    if not arguments.all:
-        found.sort(key=lambda ticket: ticket.expires)
     if arguments.json:
         show_json([ticket_json(ticket, now) for ticket in found])
     elif found:
@@ -149,10 +147,9 @@ def _decide(
     meant = [start for start in (seen, getattr(arguments, "digest", None)) if start]
 
     def work(connection: Connection) -> Ticket:
-        columns = select(tickets.c.fingerprint, tickets.c.edited, tickets.c.state).where(tickets.c.id == ticket.id)
-        row = connection.execute(columns.with_for_update()).one()
-        stands = row.edited or row.fingerprint
-        if row.state == "pending" and not all(stands.startswith(start) for start in meant):
+        found = opened.approvals.load(connection, ticket.id)
+        assert found is not None
+        if found.state == "pending" and not all(content(found).startswith(start) for start in meant):
             raise Undecidable("edited", f"ticket {ticket.id} is about other arguments now, so nothing was decided")
         return opened.approvals.decide(connection, ticket.id, who, verdict, arguments.words.strip(), edited)
 

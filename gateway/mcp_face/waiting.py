@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +26,9 @@ from gateway.mcp_face.wire import refusal_result
 from gateway.upstream.wire import progress_token
 
 _LEASE = "toolgate/lease"
-_OF_THE_CALL = frozenset({"toolgate/run", "toolgate/key", "toolgate/confidence", "toolgate/reason"})
+_SAID = frozenset({"toolgate/confidence", "toolgate/reason"})
+"""What reviewers were told of a call before they decided: it cannot be said otherwise afterwards."""
+_OF_THE_CALL = frozenset({"toolgate/run", "toolgate/key"})
 """What a request says in `_meta` of its own call, and not of another that it waits for."""
 
 
@@ -41,6 +44,8 @@ class Waiting:
     clock: Callable[[], float] = time.time
     held: set[asyncio.Timeout] = field(default_factory=set)
     """The patience of each request that is held."""
+    holding: Counter[str] = field(default_factory=Counter)
+    """How many requests are held, by agent."""
     leaving: bool = False
 
     async def __call__(self, call: Call) -> Result:
@@ -96,22 +101,29 @@ class Waiting:
             key=ticket.key,
             ticket=ticket.id,
             confidence=ticket.confidence or 0.0,
-            meta=call.meta if same else _of_another(call, ticket),
+            meta=_without(call.meta, _SAID if same else _dropped(call, ticket)),
         )
 
     async def _hold(self, call: Call, ticket: str) -> Ticket | None:
-        """The ticket once it is decided; None when it is not by the time that a client may be kept waiting."""
+        """The ticket once it is decided; None when it is not by the time that a client may be kept waiting.
+
+        An agent that has as many requests held as tickets may wait is not kept waiting: each costs memory.
+        """
+        agent = call.principal.agent
+        crowded = self.holding[agent] >= self.settings.pending
         telling: asyncio.Task[None] | None = None
         if (token := progress_token({"_meta": call.meta})) is not None:
             telling = asyncio.ensure_future(self._tell(call, token, ticket))
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self.leaving else self.settings.hold) as patience:
+                async with asyncio.timeout(0 if self.leaving or crowded else self.settings.hold) as patience:
                     self.held.add(patience)
+                    self.holding[agent] += 1
                     return await self.approvals.wait(ticket, self.settings.hold + 1)
             return None
         finally:
             self.held.discard(patience)
+            self.holding[agent] -= 1
             if telling is not None:
                 telling.cancel()
 
@@ -137,7 +149,10 @@ def pending(result: Result) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _of_another(call: Call, ticket: Ticket) -> dict[str, Any]:
-    """The `_meta` of `call` as that of the call which it waits for. A lease is of a run."""
-    dropped = _OF_THE_CALL if call.run == ticket.run else _OF_THE_CALL | {_LEASE}
-    return {key: value for key, value in call.meta.items() if key not in dropped}
+def _dropped(call: Call, ticket: Ticket) -> frozenset[str]:
+    """What of the `_meta` of `call` is not of the call which it waits for. A lease is of a run."""
+    return _SAID | _OF_THE_CALL | (frozenset() if call.run == ticket.run else {_LEASE})
+
+
+def _without(meta: Mapping[str, Any], dropped: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in meta.items() if key not in dropped}

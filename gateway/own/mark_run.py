@@ -55,6 +55,8 @@ def mark_run(runs: Runs, undoing: Undoing) -> OwnTool:
         lease = call.arguments.get("lease")
         if lease is not None and state != "active":
             raise InvalidArguments("A lease goes with state active only. Nothing was run; leave lease out.")
+        if lease is not None:
+            runs.leases.admit((agent, name), lease)
         work = partial(runs.mark, agent=agent, run=name, state=state, lease=lease, why="agent")
         if not await runs.store.transact(work):
             raise RunClosed(f"Run {name!r} is over already. Nothing was run; begin a new run for new work.")

@@ -60,6 +60,8 @@ def run_of(call: Call) -> str:
         raise InvalidArguments(
             "This call belongs to no run, and names none. Nothing was run; give the run's id in the argument run."
         )
+    if not str(run).isprintable():  # as where a call says which run it belongs to: it is logged, and shown
+        raise InvalidArguments("A run is named by printable characters only. Nothing was run; correct its id.")
     return str(run)
 
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.call import OWN, Call
-from gateway.errors import InvalidArguments
+from gateway.errors import InvalidArguments, Throttled
 
 META = "toolgate/lease"
 LONGEST = 2_592_000.0
 """Thirty days: a run that may rest longer needs no lease."""
+
+_MOST = 10_000
+"""Runs of one agent that may have a lease at once: each is kept in memory, and looked at again and again."""
 
 GRACE = 1.0
 """Seconds beyond a lease: a decision that another process made, and that renews it, is heard of within them."""
@@ -44,19 +47,22 @@ class Leases:
 
     clock: Callable[[], float] = time.monotonic
     leases: dict[RunKey, Lease] = field(default_factory=dict)
+    leased: Counter[str] = field(default_factory=Counter)
+    """Runs with a lease, by agent."""
     calls: Counter[RunKey] = field(default_factory=Counter)
     changing: Counter[RunKey] = field(default_factory=Counter)
     """Calls under way; of them, those that may change something."""
 
     @contextmanager
     def during(self, call: Call) -> Iterator[None]:
-        """A call is under way. Raises InvalidArguments when it asks for a lease that is none."""
+        """A call is under way. Raises InvalidArguments when it asks for a lease that is none, and Throttled."""
         lease = lease_of(call)
         if call.run is None or call.undoes is not None:
             yield
             return
         key = (call.principal.agent, call.run)
         if lease is not None:
+            self.admit(key, lease)
             self.grant(key, lease)
         counted = [] if call.server == OWN else [self.calls, *([] if call.reads else [self.changing])]
         for counter in counted:
@@ -70,9 +76,19 @@ class Leases:
                     del counter[key]
             self.renew(key)
 
+    def admit(self, key: RunKey, seconds: float) -> None:
+        """Raises Throttled when this lease would be one more than the agent may have."""
+        agent, _ = key
+        if seconds > 0 and key not in self.leases and self.leased[agent] >= _MOST:
+            raise Throttled(
+                f"{agent} has {_MOST} runs with a lease, and can have no more. Nothing was run; finish runs that are "
+                "done, or leave the lease out."
+            )
+
     def grant(self, key: RunKey, seconds: float) -> None:
         """The run is undone after so many seconds of silence; 0: never."""
         if seconds > 0:
+            self.leased[key[0]] += key not in self.leases
             self.leases[key] = Lease(seconds, self.clock() + seconds)
         else:
             self.forget(key)
@@ -88,7 +104,8 @@ class Leases:
             lease.ends, lease.held = self.clock() + _HELD, True
 
     def forget(self, key: RunKey) -> None:
-        self.leases.pop(key, None)
+        if self.leases.pop(key, None) is not None:
+            self.leased[key[0]] -= 1
 
     def overdue(self) -> list[tuple[RunKey, bool]]:
         """Runs that have been silent for too long, with no call under way; and whether each was held when last seen."""

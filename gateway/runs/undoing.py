@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -189,7 +190,7 @@ class Undoing:
                 return
             await self._rest(step.due - self._clock())
             async with self._slots[step.server]:
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._read_only(agent):  # it may have been switched meanwhile
                     return
                 outcome = await self._attempt(step, send)
             await self._record(step, outcome)
@@ -246,6 +247,8 @@ class Undoing:
         return Failed(f"{step.undo} answered with an error") if result.get("isError") else None
 
     def _call(self, step: Step, plan: Plan, tool: Tool) -> Call:
+        # What was secret in the call that is undone is so in this one, whatever is declared of its tool.
+        tool = replace(tool, facts=replace(tool.facts, secrets=tool.facts.secrets.union(plan.secret)))
         rule = f"gateway.toml:servers.{step.server}.tools.{step.tool}.compensate"
         return Call(
             id=secrets.token_hex(16),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from approvals_parts import Clock, Desk, call, presenting, tool
 
-from gateway.approvals.history import band
+from gateway.approvals.history import band, decided_since
 from gateway.terms import Gate
 
 SURE = Gate("confidence", lambda arguments: True, threshold=0.95)
@@ -31,6 +31,13 @@ def test_shares_and_waiting_times_stand_by_tool_and_band(desk: Desk, clock: Cloc
     assert (half.approved, half.edited, half.rejected, half.expired) == (9, 1, 0, 0)
     assert (half.wait_p50, half.wait_p90, half.wait_max) == (50, 90, 1000)
     assert (sure.band, sure.rejected, sure.wait_max) == ("0.8-1", 1, 5)
+
+
+def test_what_does_not_count_is_not_even_read(desk: Desk, clock: Clock) -> None:
+    desk.withdraw(desk.open(call(arguments={"amount": 3})).id)
+    desk.open(call(arguments={"amount": 4}))
+    decided(desk, clock, 1, 1)
+    assert len(desk.store.read(decided_since(0.0))) == 1
 
 
 async def test_what_became_of_an_approval_does_not_matter_and_only_time_expires(desk: Desk, clock: Clock) -> None:

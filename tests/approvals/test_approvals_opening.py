@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from approvals_parts import TIERS, Clock, Desk, call, presenting, tool
+from approvals_parts import APPROVAL, TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
+from gateway.admin.shape import content, ticket_json
 from gateway.approvals import MASK
-from gateway.errors import ArgumentsChanged, KeyConflict
+from gateway.errors import ArgumentsChanged, KeyConflict, TooManyPending
+from gateway.fingerprint import fingerprint
 from gateway.tables import tickets
 from gateway.terms import Gate
 
@@ -44,6 +47,16 @@ def test_secrets_are_masked_for_people_and_sealed_in_the_store(desk: Desk) -> No
     assert ticket.given["card"] == "4111-secret" and ticket.bound == {"who": "C-1"}
     stored = " ".join(str(value) for row in desk.store.read(select(tickets)) for value in row)
     assert "4111-secret" not in stored + str(desk.events()) + repr(ticket)
+
+
+def test_what_people_see_does_not_tell_by_a_digest_which_secret_was_given(desk: Desk) -> None:
+    pin = partial(call, definition=tool(secrets=frozenset({"pin"})))
+    ticket = desk.open(pin(arguments={"pin": "4711", "amount": 5}))
+    guess = fingerprint("shop", "pay", "call", {"pin": "4711", "amount": 5}, {})
+    assert guess == ticket.fingerprint
+    assert guess not in json.dumps([desk.events(), ticket_json(ticket, 0.0), content(ticket)])
+    other = replace(ticket, given={"pin": "0815", "amount": 5})
+    assert content(other) == content(ticket) != content(replace(ticket, edited={"pin": "4711", "amount": 6}))
 
 
 @pytest.mark.parametrize("second", [{}, {"key": "toolu_2", "meta": {"claudecode/toolUseId": "toolu_2"}}])
@@ -120,6 +133,29 @@ def test_a_ticket_under_another_policy_or_schema_is_void_and_asked_for_anew(
     assert (desk.get(ticket.id).state, desk.get(ticket.id).why) == ("expired", why)
 
 
+def test_an_agent_cannot_bury_what_others_wait_for(tmp_path: Path, clock: Clock) -> None:
+    with Desk(tmp_path, clock, pending=3) as desk:
+        first, *_ = [desk.open(call(arguments={"amount": amount})) for amount in range(3)]
+        asking = partial(desk.approvals.ask, call=call(server="toolgate", tool="escalate"), reason="and again")
+        with pytest.raises(TooManyPending, match="3 tickets of ada"):
+            desk.open(call(arguments={"amount": 9}))
+        with pytest.raises(TooManyPending):
+            desk.store.run(asking)
+        assert desk.open(call(arguments={"amount": 0})).id == first.id, "what waits already is joined"
+        assert desk.open(call("bob", arguments={"amount": 9})).state == "pending"
+        desk.decide(first.id)
+        last = desk.store.run(asking)
+        assert last.state == "pending"
+        desk.withdraw(last.id)
+        with pytest.raises(TooManyPending, match="withdrawn lately"):
+            desk.store.run(asking)
+        clock.now += 3599
+        with pytest.raises(TooManyPending):
+            desk.store.run(asking)
+        clock.now += 1
+        assert desk.store.run(asking).state == "pending"
+
+
 def test_an_agent_can_ask_and_a_step_can_be_given_up(desk: Desk) -> None:
     asked = desk.store.run(
         partial(desk.approvals.ask, call=call(server="toolgate", tool="escalate"), reason="too much for me")
@@ -147,6 +183,14 @@ def test_confidence_that_nobody_asked_for_and_nobody_gave_is_none(
 ) -> None:
     gate = Gate(type, lambda arguments: True, threshold=0.9)  # type: ignore[arg-type]
     assert desk.open(call(gate=gate, confidence=said), gate).confidence == kept
+
+
+def test_the_tickets_with_the_least_time_left_are_not_cut_off_by_newer_ones(desk: Desk, clock: Clock) -> None:
+    urgent = desk.open(call(arguments={"amount": 1}))
+    clock.now += 1
+    desk.open(call(arguments={"amount": 2}), replace(APPROVAL, expires=9999.0))
+    found = desk.approvals.find(states=["pending"], limit=1, soonest=True)
+    assert [ticket.id for ticket in found] == [urgent.id]
 
 
 def test_tickets_are_found_newest_first(desk: Desk, clock: Clock) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from approvals_parts import Clock, Desk, Visible, call, presenting, tool
+from raw_client import eventually
 from sqlalchemy import delete
 
 from gateway.approvals import Ticket
-from gateway.call import Call, Result
+from gateway.call import PENDING, Call, Result
+from gateway.catalog import Catalog
+from gateway.confidence import heard
 from gateway.controls.dedupe import Dedupe
 from gateway.controls.gate import Gate
 from gateway.controls.intent import Intent
 from gateway.errors import Interrupted, OutcomeUnknown, TicketUsed, Unreachable
 from gateway.ledger import Ledger
+from gateway.mcp_face.waiting import Waiting
 from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.runs import Runs
@@ -116,3 +121,36 @@ async def test_expiry_races_with_use_for_one_execution_or_none(shop: Shop, clock
         assert state == ("consumed" if coming.exception() is None else "expired")
         ran += state == "consumed"
     assert len(shop.sent) == ran
+
+
+@pytest.mark.parametrize("tool_name", ["pay", "await_approval"])
+async def test_who_comes_for_a_call_cannot_be_surer_of_it_than_reviewers_were_told(desk: Desk, tool_name: str) -> None:
+    ticket = desk.open(call(confidence=0.3, statement="a guess"))
+    redeemed: list[Call] = []
+
+    async def run(made: Call) -> Result:
+        redeemed.append(made)
+        return PAID
+
+    waiting = Waiting(run, desk.approvals, desk.approvals.settings, Catalog(["shop"]), lambda principal: True)
+    surer = {"toolgate/confidence": 1.0, "toolgate/reason": "sure", "progressToken": 1}
+    await waiting.redeem(call(tool=tool_name, confidence=1.0, meta=surer), desk.decide(ticket.id))
+    (made,) = redeemed
+    assert heard(made, ()).confidence == 0.3
+    assert made.ticket == ticket.id and made.meta == {"progressToken": 1}
+
+
+async def test_an_agent_cannot_have_any_number_of_requests_held(tmp_path: Path, clock: Clock) -> None:
+    with Desk(tmp_path, clock, pending=2, hold=60.0) as desk:
+        answer: Result = {"content": [], "_meta": {PENDING: desk.open(call()).id}}
+
+        async def run(made: Call) -> Result:
+            return answer
+
+        waiting = Waiting(run, desk.approvals, desk.approvals.settings, Catalog(["shop"]), lambda principal: True)
+        held = [asyncio.ensure_future(waiting(call(id=f"c{number}"))) for number in range(2)]
+        await eventually(lambda: len(waiting.held) == 2, 5)
+        assert await asyncio.wait_for(waiting(call(id="c3")), 5) == answer
+        assert not any(each.done() for each in held)
+        waiting.close()
+        assert await asyncio.gather(*held) == [answer] * 2 and not +waiting.holding

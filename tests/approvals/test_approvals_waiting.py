@@ -138,7 +138,7 @@ async def test_watchers_hear_of_every_change_until_they_end_it(desk: Desk) -> No
 
 
 async def test_a_thousand_that_wait_cost_next_to_nothing(desk: Desk) -> None:
-    gated = [call(arguments={"amount": amount}) for amount in range(1000)]
+    gated = [call(f"agent-{amount % 10}", arguments={"amount": amount}) for amount in range(1000)]
     opening = desk.approvals.open
     made = desk.store.run(lambda connection: [opening(connection, each, APPROVAL).id for each in gated])
     async with running(desk):

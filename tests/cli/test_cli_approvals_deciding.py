@@ -11,6 +11,7 @@ import pytest
 from asking import CHARGE, TIERS, TWO, ask, call, get, pin_tool, reviewer
 from desk import Desk
 
+from gateway.admin.shape import content
 from gateway.approvals import Ticket
 from gateway.terms import Gate
 
@@ -96,7 +97,7 @@ def test_two_reviewers_have_to_agree_on_the_same_arguments(desk: Desk, ann: dict
     again = desk.run("approvals", "approve", ticket.id, **ann)
     assert (again.returncode, "another reviewer has to" in again.stderr) == (1, True)
     digest = json.loads(desk.run("approvals", "show", ticket.id, "--json").stdout)["fingerprint"]
-    other = desk.run("approvals", "approve", ticket.id, "--digest", ticket.fingerprint[:12], **bob)
+    other = desk.run("approvals", "approve", ticket.id, "--digest", content(ticket)[:12], **bob)
     assert (other.returncode, "is about other arguments now" in other.stderr) == (1, True)
     assert desk.run("approvals", "approve", ticket.id, "--digest", digest[:12], **bob).returncode == 0
     assert get(desk, ticket).state == "approved"

@@ -10,6 +10,7 @@ import pytest
 from asking import CHARGE, TIERS, TWO, UNSURE, ask, call, opened, reviewer
 from desk import Desk
 
+from gateway.admin.shape import content
 from gateway.cli.output import lasting
 from gateway.events import insert_events
 
@@ -43,7 +44,7 @@ def test_a_ticket_tells_what_would_run_who_asks_why_and_who_decides(desk: Desk) 
         '  tenant      "T-1"   (filled in by the gateway)\n',
         "Why, in the agent's own words, which nobody checked:\n\n  > Asked for twice.\n",
         "confidence  0.55 of 1, as the agent says\nrule        payment.toml:allow[0]\nrun         order-7\n",
-        f"toolgate approvals approve {ticket.id} --digest {ticket.fingerprint[:12]}\n",
+        f"toolgate approvals approve {ticket.id} --digest {content(ticket)[:12]}\n",
     ):
         assert said in shown
 

@@ -15,6 +15,7 @@ import pytest
 from console_parts import REFUND, Api, Office, approval, tiers
 from raw_client import eventually
 
+from gateway.admin.shape import content
 from gateway.admin.streams import Listener
 from gateway.reviewers import Reviewer
 
@@ -118,7 +119,7 @@ async def test_who_may_not_decide_hears_why(office: Office, anna: Api) -> None:
     assert await reason(anna.post(f"/api/tickets/{twice}/approve")) == (409, "twice")
     assert await reason(anna.post(f"/api/tickets/{expired}/approve")) == (404, "absent")
     assert await reason(anna.post(f"/api/tickets/{twice}/reject")) == (422, "words")
-    seen = office.ticket(twice).fingerprint
+    seen = content(office.ticket(twice))
     office.decide(twice, "ben", arguments={"amount": 2})
     cyd = Api(office, office.reviewer("cyd"))
     assert await reason(cyd.post(f"/api/tickets/{twice}/approve", {"fingerprint": seen})) == (409, "edited")

@@ -40,8 +40,20 @@ def browsed(text: str) -> str:
 @given(given=st.dictionaries(TEXT, JSON, max_size=5))
 def test_a_form_sent_back_as_it_was_changes_nothing(given: dict[str, Any]) -> None:
     asked = ticket(given)
-    sent = {f"argument.{field.name}": browsed(field.text) for field in fields(asked)}
-    assert from_form(asked, sent) is None
+    sent = {browsed(f"argument.{field.name}"): browsed(field.text) for field in fields(asked)}
+    if len(sent) == len(given):  # else a field is there twice, and the form is not taken
+        assert from_form(asked, sent) is None
+
+
+@pytest.mark.parametrize("name", ["amount\n", "am\rount", "\r\namount"])
+def test_an_edit_of_an_argument_with_an_odd_name_is_not_lost(name: str) -> None:
+    asked = ticket({name: "900", "n": 1})
+    assert from_form(asked, {browsed(f"argument.{name}"): "100", "argument.n": "1"}) == {name: "100", "n": 1}
+
+
+def test_a_form_that_lacks_a_field_is_not_taken_for_one_that_changes_nothing() -> None:
+    with pytest.raises(Unfit, match="without amount"):
+        from_form(ticket({"amount": 900, "n": 1}), {"argument.n": "1"})
 
 
 @given(before=JSON, after=JSON)
@@ -51,7 +63,7 @@ def test_a_field_takes_what_is_typed_in_its_own_terms(before: Any, after: Any) -
     (typed, _) = fields(ticket({"x": after, "y": after}))
     if field.plain is not typed.plain:
         return
-    edit = from_form(asked, {"argument.x": browsed(typed.text)})
+    edit = from_form(asked, {"argument.x": browsed(typed.text), "argument.y": browsed(field.text)})
     assert edit is None or edit == {"x": after, "y": before}
     assert (edit is None) == (field.text == typed.text)
 
@@ -102,6 +114,11 @@ def test_text_is_escaped_and_what_cannot_be_seen_is_told(text: str) -> None:
     told = shown.replace('<span class="unseen" title="a character that cannot be seen">', "").replace("</span>", "")
     assert "<" not in told and '"' not in told
     assert all(character.isprintable() or character in "\n\t" for character in told)
+
+
+@pytest.mark.parametrize("hidden", "\u034f\u17b4\u180b\u180f\u200b\u202e\u3164\ufe0f\U00016fe4\U0001d159\U000e0101")
+def test_a_character_that_shows_nothing_is_told_inside_a_word(hidden: str) -> None:
+    assert f"U+{ord(hidden):04X}" in str(seen(f"77{hidden}0"))
 
 
 def test_spans_of_time_are_short() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from recorder import Shop
 
 RECORDER = Path(__file__).parents[1] / "recorder.py"
-POLICIES = {"worker.toml": 'agent = "worker"\ndescription = "Calls everything."\n[[allow]]\ntool = "*/*"\n'}
+RULES = '[[allow]]\ntool = "*/*"\n[[deny]]\ntool = "toolgate/*"\n'
+POLICIES = {"worker.toml": f'agent = "worker"\ndescription = "Calls every server."\n{RULES}'}
 
 
 def http(shops: Iterable[Shop], extra: str = "") -> str:

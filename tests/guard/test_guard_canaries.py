@@ -43,6 +43,7 @@ SECRETS = [secret(server, agent) for server in ERAS for agent in (*AGENTS, "gate
 
 def policy(agent: str) -> str:
     rules = "".join(f'[[allow]]\n{kind} = "*/*"\n' for kind in ("tool", "resource", "prompt"))
+    rules += '[[deny]]\ntool = "toolgate/*"\n'
     return f'agent = "{agent}"\ndescription = "Listens."\n{rules}'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from deeds import Workshop
 from raw_client import eventually
 from runs_parts import Books, agents, books, call, decide, found, gateway, in_state, leased, standing
+from sqlalchemy import select
 
 from gateway.call import Call, Result, Tool
 from gateway.config import RunSettings
@@ -20,7 +21,7 @@ from gateway.errors import Unreachable
 from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.runs.undoing import Undoing
-from gateway.tables import runs, steps
+from gateway.tables import events, runs, steps
 
 DAY = 86_400.0
 
@@ -84,7 +85,9 @@ def kept(tmp_path: Path) -> Iterator[Books]:
 
 
 @asynccontextmanager
-async def undoing(kept: Books, send: list[Call], failures: int = 0) -> AsyncIterator[Undoing]:
+async def undoing(
+    kept: Books, send: list[Call], failures: int = 0, read_only: Callable[[str], bool] = lambda agent: False
+) -> AsyncIterator[Undoing]:
     """The task that undoes, with the ledger and the intent's control around what notes what is sent."""
     tool = Tool("works", "undo", {"name": "undo"}, call(0).definition.facts, lambda arguments: None)  # type: ignore[union-attr]
 
@@ -103,7 +106,7 @@ async def undoing(kept: Books, send: list[Call], failures: int = 0) -> AsyncIter
         metrics,
         lambda server, name: tool,
         lambda: "policy",
-        lambda agent: False,
+        read_only,
         clock=kept.clock,
     )
     task = asyncio.create_task(made.run(chain([Intent(state.ledger, metrics)], sent)))
@@ -121,6 +124,34 @@ def failed(kept: Books) -> None:
         kept.enter(call(number))
         kept.leave(call(number), f"made-{number}")
     kept.mark("failed")
+
+
+async def test_a_step_that_rests_is_not_undone_once_read_only_mode_is_on(kept: Books) -> None:
+    failed(kept)
+    sent: list[Call] = []
+    asked: list[str] = []
+
+    def read_only(agent: str) -> bool:
+        """Switched on while the step rests: it was asked about twice before."""
+        asked.append(agent)
+        return len(asked) > 2
+
+    async with undoing(kept, sent, read_only=read_only):
+        await eventually(lambda: len(asked) > 3, 5)
+    assert sent == []
+
+
+async def test_a_secret_of_the_call_that_is_undone_does_not_stand_in_the_log(kept: Books) -> None:
+    made = call(1, arguments={"order": {"id": "tok_424242"}}, secrets=frozenset({"order"}))
+    kept.enter(made)
+    kept.leave(made)
+    kept.mark("failed")
+    sent: list[Call] = []
+    async with undoing(kept, sent):
+        await eventually(lambda: kept.runs.find()[0].state == "rolled_back", 5)
+    assert sent[0].arguments["of"] == "tok_424242"
+    logged = [row.data for row in kept.state.store.read(select(events.c.data))]
+    assert logged and "tok_424242" not in str(logged)
 
 
 @pytest.mark.parametrize("jump", [-DAY, -3600.0, 3600.0, DAY])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from runs_parts import Clock, call, leased
 
-from gateway.errors import InvalidArguments
+from gateway.errors import InvalidArguments, Throttled
 from gateway.runs.leases import GRACE, Leases
 
 RUN = ("a", "r")
@@ -85,3 +85,19 @@ def test_a_run_that_a_ticket_held_says_so_when_it_is_overdue_again() -> None:
     known.renew(RUN)
     clock.now = 122 + GRACE
     assert known.overdue() == [(RUN, False)]
+
+
+def test_an_agent_has_a_bounded_number_of_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.runs.leases._MOST", 2)
+    known, _ = leases()
+    for number in (1, 2, 2):
+        with known.during(leased(call(number, run=f"r{number}"), 30)):
+            pass
+    with pytest.raises(Throttled, match="2 runs with a lease"), known.during(leased(call(3, run="r3"), 30)):
+        raise AssertionError
+    with known.during(call(3, run="r3")), known.during(leased(call(4, agent="b"), 30)):
+        pass
+    known.forget(("a", "r1"))
+    with known.during(leased(call(3, run="r3"), 30)):
+        pass
+    assert known.leased == {"a": 2, "b": 1} and not known.calls

@@ -13,6 +13,7 @@ from gateway.call import Compensation
 from gateway.config import RunSettings
 from gateway.errors import InvalidArguments, RunClosed, RunExhausted
 from gateway.ledger.claims import put, row
+from gateway.own.rollback import run_of
 from gateway.runs.outcomes import Failed, Outcomes
 from gateway.terms import Ceilings
 
@@ -192,3 +193,10 @@ def test_an_attempt_that_cannot_be_made_does_not_change_the_key_of_one_that_may_
     (step,) = kept.runs.steps("a", "r")
     (ticket,) = kept.state.approvals.find(states=["pending"])
     assert (step.state, step.attempts, step.ticket) == ("stuck", 0, ticket.id)
+
+
+@pytest.mark.parametrize("name", ["r\nERROR toolgate: all is lost", "r\t", "r\u2028"])
+def test_no_run_has_a_name_that_could_pass_for_a_line_of_the_log(name: str) -> None:
+    with pytest.raises(InvalidArguments, match="printable"):
+        run_of(call(1, run=None, arguments={"run": name}))
+    assert run_of(call(1, run=None, arguments={"run": "order 77"})) == "order 77"

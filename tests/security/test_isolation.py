@@ -27,7 +27,8 @@ FEW = "few"
 
 
 def policy(agent: str, tool: str) -> str:
-    return f'agent = "{agent}"\ndescription = "Calls."\n[[allow]]\ntool = "{tool}"\n'
+    rules = f'[[allow]]\ntool = "{tool}"\n[[deny]]\ntool = "toolgate/*"\n'
+    return f'agent = "{agent}"\ndescription = "Calls."\n{rules}'
 
 
 @pytest.fixture(scope="module")

@@ -157,9 +157,9 @@ calls = Table(
 )
 """Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
 
-`state` is open (under way in the process `owner`), done, or unknown. `key` is NULL where a repeat is another call.
-`shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no effect leaves
-no row.
+`state` is open (under way in the process `owner`), done, undone since, or unknown. `key` is NULL where a repeat is
+another call. `shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no
+effect leaves no row.
 """
 
 accounts = Table(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gateway.audit import short_name
 from gateway.call import OWN, Call, Principal, Silent
-from gateway.errors import InFlight, KeyConflict, OutcomeUnknown
+from gateway.errors import InFlight, KeyConflict, OutcomeUnknown, RunClosed
 from gateway.fingerprint import fingerprint_of
 from gateway.tables import calls, tickets
 
@@ -67,7 +67,8 @@ def row(call: Call, *, state: str, owner: str, at: float, shown: str) -> dict[st
 def held(connection: Connection, values: dict[str, Any]) -> Row[Any] | None:
     """The row of a call that has this key and is done, None when there is none.
 
-    Raises KeyConflict when it is another call, OutcomeUnknown or InFlight when it is not done.
+    Raises KeyConflict when it is another call, OutcomeUnknown or InFlight when it is not done, RunClosed when it was
+    undone.
     """
     if values["key"] is None:
         return None
@@ -90,6 +91,11 @@ def held(connection: Connection, values: dict[str, Any]) -> Row[Any] | None:
             "This very call is still under way. It was not sent again; repeat it later with the same key to get its "
             "answer.",
             retry_after=1.0,
+        )
+    if there.state == "undone":
+        raise RunClosed(
+            "This call was made before, and undone since with its run. Nothing was run; if it is wanted again, make it "
+            "in a new run, under another key."
         )
     return there
 
@@ -130,6 +136,12 @@ def find(connection: Connection, call: str, state: str) -> Row[Any] | None:
 
 def become(connection: Connection, call: str, state: str, at: float, reply: str | None = None) -> None:
     connection.execute(update(calls).where(calls.c.id == call).values(state=state, at=at, reply=reply))
+
+
+def undone(connection: Connection, call: str, at: float) -> None:
+    """What call `call` did is undone: its reply would say that it stands."""
+    there = (calls.c.id == call) & (calls.c.state == "done")
+    connection.execute(update(calls).where(there).values(state="undone", at=at, reply=None))
 
 
 def remove(connection: Connection, call: str) -> None:

@@ -146,6 +146,8 @@ class Ledger:
             claims.remove(connection, call.id)
         else:
             claims.become(connection, call.id, "done", self.clock(), reply)
+        if outcome == "ok" and call.undoes is not None:
+            claims.undone(connection, call.undoes, self.clock())
         if result is not None and claims.in_run(call):
             self.runs.leave(connection, call, result)
 

@@ -16,13 +16,16 @@ _SHORT = 600.0
 
 def sweep(connection: Connection, now: float, keep: float) -> bool:
     """Remove some replies older than `keep` seconds, and sums of windows that are over; whether there may be more."""
-    old = select(calls.c.id).where(calls.c.state == "done", calls.c.at < now - keep).order_by(calls.c.at).limit(_MOST)
+    over = calls.c.state.in_(("done", "undone"))
+    old = select(calls.c.id).where(over, calls.c.at < now - keep).order_by(calls.c.at).limit(_MOST)
     replies = connection.execute(delete(calls).where(calls.c.id.in_(old)))
     key = tuple_(accounts.c.account, accounts.c.window)
     # Each of the two is read once, and not again for every account.
     held = key.in_(select(reservations.c.account, reservations.c.window))
     active = accounts.c.window.in_(select(runs.c.run).where(runs.c.state == "active"))
     short = accounts.c.account.endswith("/second") & (accounts.c.at < now - _SHORT)
-    over = select(accounts.c.account, accounts.c.window).where(short | (accounts.c.at < now - _WINDOWS), ~held, ~active)
-    sums = connection.execute(delete(accounts).where(key.in_(over.limit(_MOST))))
+    closed = select(accounts.c.account, accounts.c.window).where(
+        short | (accounts.c.at < now - _WINDOWS), ~held, ~active
+    )
+    sums = connection.execute(delete(accounts).where(key.in_(closed.limit(_MOST))))
     return max(replies.rowcount, sums.rowcount) == _MOST

@@ -19,6 +19,7 @@ from gateway.call import PENDING, Call, CallNext, Principal, Result
 from gateway.catalog import Catalog
 from gateway.config import ApprovalSettings
 from gateway.errors import Refused, Unrecorded
+from gateway.mcp_face.decided import noted
 from gateway.mcp_face.lists import SEPARATOR
 from gateway.mcp_face.relay import call_id
 from gateway.mcp_face.task import created, declared
@@ -70,7 +71,8 @@ class Waiting:
         """
         redeemed = self._redeemed(call, ticket)
         try:
-            return await self.run(redeemed)
+            result = await self.run(redeemed)
+            return result if ticket.kind == "request" or pending(result) is not None else noted(result, ticket)
         except Unrecorded:
             raise
         except Refused as refused:

@@ -50,6 +50,18 @@ async def test_a_run_is_over_once_it_is_undone_or_finished(serving: GatewayProce
         assert workshop.deeds("over-2") == [("do", "over-2.a"), ("look", "over-2.seen")]
 
 
+async def test_a_key_whose_call_was_undone_does_not_say_that_it_stands(
+    serving: GatewayProcess, workshop: Workshop
+) -> None:
+    async with agents(serving, "worker") as (worker,):
+        await worker.do("keyed", "a", key="keyed-1")
+        await worker.do("keyed", "a", key="keyed-1")
+        await worker.rollback("keyed")
+        for run in ("keyed", "keyed-again"):
+            assert (await worker.call(run, "do", {"name": "keyed.a"}, key="keyed-1")).reason == "run_closed"
+        assert workshop.deeds("keyed") == [("do", "keyed.a"), ("undo", "keyed.a")]
+
+
 async def test_an_agent_touches_no_run_of_another(serving: GatewayProcess, workshop: Workshop) -> None:
     async with agents(serving, "worker", "other") as (worker, other):
         await worker.do("mine", "a")

@@ -54,8 +54,12 @@ async def test_the_words_of_a_rejection_reach_the_model(desk: Office, mode: Conn
 @pytest.mark.parametrize("mode", MODES)
 async def test_edited_arguments_are_what_runs(desk: Office, mode: ConnectMode) -> None:
     amount = FIRST[mode] + 3
-    result, _, _ = await _decided(desk, mode, amount, arguments={"amount": amount + 90_000})
-    assert text_of(result) == f"pay {amount + 90_000} nobody"
+    changed = {"arguments": {"amount": amount + 90_000}, "words": "Twice is enough."}
+    result, _, _ = await _decided(desk, mode, amount, **changed)
+    ran, told = [block.text for block in result.content]
+    assert ran == f"pay {amount + 90_000} nobody" and result.structured_content is None
+    assert f'it ran with {{"amount":{amount + 90_000}}} instead of {{"amount":{amount}}}.' in told
+    assert "says: Twice is enough." in told
     assert not desk.paid(amount)
     assert len(desk.paid(amount + 90_000)) == 1
 

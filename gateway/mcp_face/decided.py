@@ -1,0 +1,40 @@
+"""What a caller is told of how its call was approved: with other arguments, or with words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.approvals import Ticket
+from gateway.call import Result
+
+
+def noted(result: Result, ticket: Ticket) -> Result:
+    """The answer to an approved call, and what its reviewers have to say, as a text of its own behind it.
+
+    Clients that show a model structured content show it nothing else: where other arguments ran than were asked for,
+    there is text only.
+    """
+    edited = ticket.revised is not None
+    told = [_edited(ticket.shown, ticket.revised)] if ticket.revised is not None else []
+    told += [f"{decision.reviewer} says: {decision.words}" for decision in ticket.decisions if decision.words]
+    if not told:
+        return result
+    content = list(result.get("content") or [])
+    if edited and not content and "structuredContent" in result:
+        content = [_text(orjson.dumps(result["structuredContent"]).decode())]
+    kept = {key: value for key, value in result.items() if not (edited and key == "structuredContent")}
+    return {**kept, "content": [*content, _text("From the people who approved this call: " + " ".join(told))]}
+
+
+def _edited(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> str:
+    """Where what ran differs from what was asked for, as people may see it."""
+    names = [name for name in {**asked, **ran} if asked.get(name) != ran.get(name) or (name in asked) != (name in ran)]
+    before, after = ({name: each[name] for name in names if name in each} for each in (asked, ran))
+    return f"it ran with {orjson.dumps(after).decode()} instead of {orjson.dumps(before).decode()}."
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}

@@ -37,9 +37,9 @@ class Answer:
     is_error: bool
 
     def fields(self, *names: str) -> tuple[Any, ...]:
-        """These fields of the JSON object in the text; others are ignored. Raises Unexpected."""
+        """These fields of the JSON object that the text begins with; others are ignored. Raises Unexpected."""
         try:
-            found = json.loads(self.text)
+            found, _ = json.JSONDecoder().raw_decode(self.text)
             return tuple(found[name] for name in names)
         except (ValueError, KeyError, TypeError, IndexError):
             wanted = ", ".join(names)

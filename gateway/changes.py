@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, Executable, text
+from sqlalchemy import Engine, Executable
 
 
 class Changes:
@@ -22,7 +22,7 @@ class Changes:
 
     def pending(self) -> bool:
         """Whether the table may be another than when it was last `taken`. Raises SQLAlchemyError."""
-        version: int = self.connection.execute(text("PRAGMA data_version")).scalar_one()
+        version: int = self.connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         if version == self._version:
             return False
         state = tuple(self.connection.execute(self._select).one())

@@ -96,7 +96,7 @@ class ApprovalSettings(Section):
     """
 
     hold: Number = 45.0
-    progress: Number = 10.0
+    progress: Number = 12.0
     expires: Number = 86_400.0
     remind: Number = 900.0
     pending: Count = 100

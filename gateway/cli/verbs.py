@@ -129,12 +129,12 @@ def _approvals(
     seen.add_argument("--digest", metavar="START", help="only the arguments whose digest starts so, as show tells it")
     parents = [common, deciding, one]
     approve = deeds.add_parser("approve", parents=[*parents, seen], help="let the call run, once")
-    approve.add_argument("--words", metavar="WORDS", default="", help="why; kept with the decision")
+    approve.add_argument("--words", metavar="WORDS", default="", help="why: the agent reads it, and it is kept")
     edit = deeds.add_parser("edit", parents=[*parents, seen], help="let the call run with other arguments")
     edit.add_argument("changes", metavar="CHANGE", nargs="*", help="NAME=TEXT, or NAME:=JSON for anything else")
     about = "leave this argument out; repeatable"
     edit.add_argument("--without", metavar="NAME", action="append", default=[], help=about)
-    edit.add_argument("--words", metavar="WORDS", default="", help="why; kept with the decision")
+    edit.add_argument("--words", metavar="WORDS", default="", help="why: the agent reads it, and it is kept")
     reject = deeds.add_parser("reject", parents=parents, help="refuse the call")
     reject.add_argument(
         "--words", metavar="WORDS", required=True, help="why, and what to do instead: the agent reads it"

@@ -40,7 +40,7 @@ def test_the_page_tells_all_that_a_decision_needs(browser: Browser, office: Offi
 def test_approving(browser: Browser, office: Office) -> None:
     ticket = office.seed()
     page = opened(browser, ticket)
-    page.get_by_label("Words for the record").first.fill("Checked with the warehouse.")
+    page.get_by_label("Words for the agent and the record").first.fill("Checked with the warehouse.")
     page.get_by_role("button", name="Approve and let it run once").click()
     expect(page.locator("#decide")).to_contain_text("anna approved")
     expect(page.locator("#decide blockquote")).to_have_text("Checked with the warehouse.")

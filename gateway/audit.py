@@ -37,7 +37,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from gateway.call import Call, Result
 from gateway.errors import Refused
-from gateway.events import EventRow
+from gateway.events import EventRow, event_row
 from gateway.store import Store
 from gateway.tables import events
 
@@ -96,11 +96,6 @@ class Audit:
             data["spends"] = [[spend.account, spend.window, spend.amount] for spend in call.spends]
         return self._row("intent", call, None, data | _shadow(call.permit.shadow))
 
-    def outcome(
-        self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
-    ) -> asyncio.Future[None]:
-        return self.store.append(self.outcome_row(call, outcome, seconds=seconds, result=result, reason=reason))
-
     def outcome_row(
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
     ) -> EventRow:
@@ -120,7 +115,7 @@ class Audit:
 
     def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
         """`previous` is None at the start."""
-        return self.store.append(about_gateway(self.clock(), "policy", {"digest": digest, "previous": previous}))
+        return self.store.append(event_row(self.clock(), "policy", {"digest": digest, "previous": previous}))
 
     def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
         """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
@@ -175,11 +170,6 @@ def unfinished(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(
         select(events).where(recent, events.c.kind == "intent", lost).order_by(events.c.seq)
     ).all()
-
-
-def about_gateway(at: float, kind: str, data: Mapping[str, Any], server: str = "", tool: str = "") -> EventRow:
-    """An event that belongs to no call."""
-    return (at, kind, "", "", server, tool, None, None, orjson.dumps(data).decode())
 
 
 def _shadow(rule: str | None) -> dict[str, Any]:

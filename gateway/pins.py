@@ -18,11 +18,10 @@ from typing import Any, Self
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.audit import about_gateway
 from gateway.changes import Changes
-from gateway.events import EVENT
+from gateway.events import event_row, insert_events
 from gateway.store import Store
-from gateway.tables import events, pins
+from gateway.tables import pins
 
 log = logging.getLogger("toolgate.pins")
 
@@ -154,6 +153,6 @@ class Pins:
         change = insert(pins).values(values) if pin.revision == 1 else update(pins).where(before).values(values)
         if not connection.execute(change).rowcount:
             return False
-        event = about_gateway(at, "pin", {**told, "digest": pin.offered or pin.digest}, pin.server, pin.tool)
-        connection.execute(insert(events).values(dict(zip(EVENT, event, strict=True))))
+        data = {**told, "digest": pin.offered or pin.digest}
+        insert_events(connection, [event_row(at, "pin", data, server=pin.server, tool=pin.tool)])
         return True

@@ -12,9 +12,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Executable, insert, select, update
 
 from gateway import bearer
-from gateway.audit import about_gateway
 from gateway.errors import Unauthenticated
-from gateway.events import insert_events
+from gateway.events import event_row, insert_events
 from gateway.identity import secret_key
 from gateway.store import Store
 from gateway.tables import reviewers
@@ -120,4 +119,4 @@ class Reviewers:
     def _write(self, connection: Connection, statement: Executable, row: ReviewerRow, what: str) -> None:
         connection.execute(statement)
         told = {"what": what, "id": row.id, "name": row.name, "expires": row.expires}
-        insert_events(connection, [about_gateway(self._clock(), "reviewer", told)])
+        insert_events(connection, [event_row(self._clock(), "reviewer", told)])

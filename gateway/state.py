@@ -39,8 +39,8 @@ class State:
         self.store = Store(config.database, self._committed, clock)
         self.audit = Audit(self.store, self.derive("audit"), clock)
         self.vault = Vault(self.derive("vault"))
-        self.approvals = Approvals(self.store, self.audit, self.vault, config.approvals, clock)
-        self.runs = Runs(self.store, self.audit, self.vault, clock)
+        self.approvals = Approvals(self.store, self.vault, config.approvals, clock)
+        self.runs = Runs(self.store, self.vault, clock)
         owner = secrets.token_hex(8)
         self.ledger = Ledger(
             self.store, self.audit, self.vault, self.approvals, self.runs, owner, config.runs.keep, clock

@@ -18,7 +18,6 @@ from gateway.approvals.history import Share, decided_since, history
 from gateway.approvals.ticket import Ticket, Verdict
 from gateway.approvals.waiting import Waiting
 from gateway.approvals.webhook import Courier
-from gateway.audit import Audit
 from gateway.call import Call
 from gateway.config import ApprovalSettings
 from gateway.errors import Refused, Unrecorded
@@ -43,7 +42,6 @@ class Approvals:
     def __init__(
         self,
         store: Store,
-        audit: Audit,
         vault: Vault,
         settings: ApprovalSettings,
         clock: Callable[[], float] = time.time,

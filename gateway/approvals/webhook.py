@@ -23,10 +23,9 @@ from gateway.approvals.book import Book
 from gateway.approvals.notices import Notice, body, due, next_due, settle
 from gateway.approvals.ticket import Ticket
 from gateway.aside import aside
-from gateway.audit import about_gateway
 from gateway.config import Webhook
 from gateway.errors import Unrecorded
-from gateway.events import insert_events
+from gateway.events import event_row, insert_events
 from gateway.metrics import Metrics
 from gateway.store import Store
 from gateway.tables import tickets
@@ -123,7 +122,7 @@ class Courier:
 
     def _give_up(self, connection: Connection, notice: Notice, problem: str) -> None:
         data = {"notice": notice.id, "ticket": notice.ticket, "kind": notice.kind, "problem": problem}
-        insert_events(connection, [about_gateway(self._book.clock(), "notice", {"deed": "given_up", **data})])
+        insert_events(connection, [event_row(self._book.clock(), "notice", {"deed": "given_up", **data})])
         settle(connection, notice, None)
 
     async def _send(self, webhook: Webhook, notice: Notice) -> str | None:

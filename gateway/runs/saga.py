@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select
 
-from gateway.audit import Audit, short_name
+from gateway.audit import short_name
 from gateway.call import OWN, Call, Facts, Result
 from gateway.errors import RunClosed, RunExhausted
 from gateway.runs.leases import Leases, lease_of
@@ -25,7 +25,7 @@ _MOST = 200
 class Runs:
     """Methods that take a connection are work for `Store.transact` or `Store.run`."""
 
-    def __init__(self, store: Store, audit: Audit, vault: Vault, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, vault: Vault, clock: Callable[[], float] = time.time) -> None:
         self.store = store
         self.leases = Leases()
         self._vault = vault

@@ -91,7 +91,7 @@ class Desk:
         self.store = Store(self.path, lambda rows, seconds: self.approvals.committed(), clock)
         made = ApprovalSettings(**{"expires": 3600.0, **settings})
         self.audit = Audit(self.store, b"k" * 32, clock)
-        self.approvals = Approvals(self.store, self.audit, Vault(key), made, clock)
+        self.approvals = Approvals(self.store, Vault(key), made, clock)
 
     def __enter__(self) -> Self:
         return self

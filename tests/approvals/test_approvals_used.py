@@ -38,8 +38,9 @@ class Shop:
         self.sent: list[Call] = []
         self.script: list[Result | BaseException] = []
         approvals, metrics = desk.approvals, Metrics()
-        parts = desk.store, desk.audit, desk.book.vault
-        ledger = Ledger(*parts, approvals, Runs(*parts, desk.clock), "here", 604_800.0, desk.clock)
+        store, vault = desk.store, desk.book.vault
+        runs = Runs(store, vault, desk.clock)
+        ledger = Ledger(store, desk.audit, vault, approvals, runs, "here", 604_800.0, desk.clock)
         policy: Callable[[], Any] = lambda: Visible(True)  # noqa: E731
         self.run = chain([Dedupe(metrics), Gate(approvals, policy), Intent(ledger, metrics)], self._send)
         desk.store.start()

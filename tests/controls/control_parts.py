@@ -51,8 +51,8 @@ def call(agent: str = "ada", server: str = "shop", *, idempotent: bool = False, 
 def ledger(audit: Audit, owner: str = "me", keep: float = 60.0) -> Ledger:
     """The ledger of the store that these events go to."""
     store, vault, clock = audit.store, Vault(b"v" * 32), audit.clock
-    approvals = Approvals(store, audit, vault, ApprovalSettings(), clock)
-    return Ledger(store, audit, vault, approvals, Runs(store, audit, vault, clock), owner, keep, clock)
+    approvals = Approvals(store, vault, ApprovalSettings(), clock)
+    return Ledger(store, audit, vault, approvals, Runs(store, vault, clock), owner, keep, clock)
 
 
 def recording(audit: Audit) -> Intent:

@@ -48,8 +48,8 @@ class Books:
         self.store = Store(folder / "toolgate.db", clock=self.clock)
         self.audit = Audit(self.store, b"a" * 32, self.clock)
         vault = Vault(b"v" * 32)
-        approvals = Approvals(self.store, self.audit, vault, ApprovalSettings(), self.clock)
-        runs = Runs(self.store, self.audit, vault, self.clock)
+        approvals = Approvals(self.store, vault, ApprovalSettings(), self.clock)
+        runs = Runs(self.store, vault, self.clock)
         self.ledger = Ledger(self.store, self.audit, vault, approvals, runs, owner, 3600.0, self.clock)
 
     async def end(self, call: Call, outcome: Any, result: Result | None = None) -> None:

@@ -15,12 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.admin.deciding import Deciding, Edit
-from gateway.admin.edits import merged
 from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
-from gateway.admin.shape import ticket_json
 from gateway.admin.statistics import DAYS, statistics
 from gateway.admin.streams import Streams
 from gateway.approvals import Ticket, Verdict
+from gateway.approvals.edits import merged
+from gateway.approvals.shown import ticket_json
 from gateway.approvals.ticket import State
 from gateway.aside import aside
 from gateway.errors import Unrecorded

@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.admin.deciding import MAX_WORDS, Deciding
+from gateway.admin.deciding import Deciding
 from gateway.admin.edits import from_form
 from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
 from gateway.admin.pages import Views
 from gateway.admin.sessions import COOKIE, LIFETIME, Session, Sessions
 from gateway.admin.streams import Streams
+from gateway.approvals.ticket import MAX_WORDS
 from gateway.aside import aside
 from gateway.errors import Unauthenticated, Unrecorded
 

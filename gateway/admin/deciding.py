@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-
-from gateway.admin.edits import Unfit
 from gateway.admin.entrance import Stopped
-from gateway.admin.shape import content
 from gateway.approvals import Approvals, Ticket, Verdict
-from gateway.approvals.ticket import Undecidable
+from gateway.approvals.edits import Unfit
+from gateway.approvals.shown import content
+from gateway.approvals.ticket import MAX_WORDS, Undecidable
 from gateway.aside import aside
 from gateway.catalog import Catalog
 from gateway.policy import Policy
 from gateway.reviewers import Reviewer
 from gateway.store import Store
 
-MAX_WORDS = 4000
 _STATUS = {"absent": 404, "decided": 409, "expired": 409, "edited": 409, "requester": 403, "tier": 403, "twice": 409}
 
 Edit = Callable[[Ticket], dict[str, Any] | None]
@@ -55,9 +52,10 @@ class Deciding:
             ticket = await self.ticket(identity)
             seen = seen or content(ticket)
             arguments = self._edited(ticket, edit)
-        work = partial(self._decide, identity, reviewer.name, verdict, words.strip(), seen, arguments)
+        shown = [seen] if verdict == "approve" and seen is not None else []
+        said = (identity, reviewer.name, verdict, words.strip(), arguments, shown)
         try:
-            return await self.store.transact(work)
+            return await self.store.transact(lambda connection: self.approvals.decide(connection, *said))
         except Undecidable as error:
             raise Stopped(_STATUS.get(error.reason, 422), error.reason, _sentence(str(error))) from None
 
@@ -77,23 +75,6 @@ class Deciding:
         if problem is not None:
             raise Stopped(422, "arguments", f"The tool does not take these arguments: {problem}.")
         return arguments
-
-    def _decide(
-        self,
-        identity: str,
-        reviewer: str,
-        verdict: Verdict,
-        words: str,
-        seen: str | None,
-        arguments: Mapping[str, Any] | None,
-        connection: Connection,
-    ) -> Ticket:
-        if verdict == "approve" and seen is not None:
-            found = self.approvals.load(connection, identity)
-            if found is not None and found.state == "pending" and content(found) != seen:
-                text = "somebody else edited the arguments meanwhile, so nothing was decided; look at them again"
-                raise Undecidable("edited", text)
-        return self.approvals.decide(connection, identity, reviewer, verdict, words, arguments)
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Other arguments than the agent's, from a form or a body: what was left alone stays exactly what the agent gave."""
+"""Other arguments than the agent's, from a form: what was left alone stays exactly what the agent gave."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.admin.shape import EDITABLE, current, same
 from gateway.approvals import Ticket
+from gateway.approvals.edits import Unfit, merged
+from gateway.approvals.shown import current
 from gateway.strict import parse
-
-
-class Unfit(Exception):
-    """An edit that cannot be taken; the text says which argument and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +57,3 @@ def from_form(ticket: Ticket, texts: Mapping[str, str]) -> dict[str, Any] | None
         except ValueError as error:
             raise Unfit(f"{field.name} is to be JSON, and {error}.") from None
     return merged(ticket, edit)
-
-
-def merged(ticket: Ticket, edit: Mapping[str, Any]) -> dict[str, Any] | None:
-    """`edit`, which is in terms of what people see, as the arguments to put in place of the agent's.
-
-    None when it changes nothing. Raises Unfit where it touches what is filled in or secret.
-    """
-    if ticket.kind not in EDITABLE:
-        raise Unfit("This ticket has no arguments to edit.")
-    shown, stands = current(ticket), ticket.sent
-    fixed = ticket.secrets | ticket.bound.keys()
-    for name in fixed:
-        if name in edit and not same(edit[name], shown.get(name)):
-            what = "filled in by the gateway" if name in ticket.bound else "secret"
-            raise Unfit(f"{name} is {what}, so it stays as it is: leave it out of the edit.")
-    result = {name: stands[name] for name in ticket.secrets & stands.keys()}
-    for name, value in edit.items():
-        if name not in fixed:
-            result[name] = stands[name] if name in stands and same(value, shown.get(name)) else value
-    return None if same(result, dict(stands)) else result

@@ -12,9 +12,10 @@ from starlette.responses import HTMLResponse, Response
 from gateway.admin.edits import fields
 from gateway.admin.render import Pages
 from gateway.admin.sessions import Session
-from gateway.admin.shape import EDITABLE, approved_by, arguments, content, current, may_decide
 from gateway.admin.statistics import DAYS, statistics
 from gateway.approvals import Approvals, Ticket
+from gateway.approvals.shown import approved_by, arguments, content, current, may_decide
+from gateway.approvals.ticket import OF_CALLS
 from gateway.audit import Audit
 from gateway.ledger import Ledger
 
@@ -49,7 +50,7 @@ class Views:
             status=200 if problem is None else 409 if ticket.state != "pending" else 422,
             ticket=ticket,
             arguments=arguments(ticket),
-            fields=fields(ticket) if ticket.kind in EDITABLE else [],
+            fields=fields(ticket) if ticket.kind in OF_CALLS else [],
             seen=content(ticket),
             approved=approved_by(ticket),
             barred=may_decide(ticket, session.reviewer.name),

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from gateway.times import lasting, moment
+
 _FOLDER = Path(__file__).parent
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 _BLANK = (
     "\u00a0\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\ufe00-\ufe0f\uffa0"
     "\U00016fe4\U0001d159\U000e0100-\U000e01ef"
@@ -51,7 +52,7 @@ class Pages:
             "summary": summary,
             "moment": moment,
             "clock": clock,
-            "span": span,
+            "span": lasting,
             "segment": lambda text: quote(text, safe=""),
         }
         self._environment.globals |= {"version": version, "kinds": _KINDS}
@@ -96,21 +97,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def moment(at: float) -> str:
-    """For a `datetime` attribute, and for people who want it exactly."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
 def clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def span(seconds: float) -> str:
-    """About how long: `3 d`, `2 h 5 min`, `40 s`. As `console.js` says it, too."""
-    left = max(0, int(seconds))
-    for index, (size, unit) in enumerate(_UNITS):
-        if left >= size:
-            below = _UNITS[index + 1] if index + 1 < len(_UNITS) else None
-            rest = "" if below is None or left % size < below[0] else f" {left % size // below[0]} {below[1]}"
-            return f"{left // size} {unit}{rest}"
-    return f"{left} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,10 +76,6 @@ class Approvals:
             self._book, connection, agent=agent, run=run, server=server, tool=tool, call=call, why=why, shown=shown
         )
 
-    def load(self, connection: Connection, ticket: str) -> Ticket | None:
-        """A ticket that is about to be decided on, as it stands then."""
-        return self._book.load(connection, ticket)
-
     def decide(
         self,
         connection: Connection,
@@ -88,13 +84,16 @@ class Approvals:
         verdict: Verdict,
         words: str = "",
         arguments: Mapping[str, Any] | None = None,
+        seen: Collection[str] = (),
     ) -> Ticket:
         """A reviewer's decision; `arguments`, if any, replace those the agent gave. The ticket as it stands then.
 
-        Arguments that are declared secret stay as the agent gave them, whatever stands for them in `arguments`.
-        Raises Undecidable, with a reason: absent, decided, expired, requester, tier, twice, arguments.
+        Arguments that are declared secret stay as the agent gave them, whatever stands for them in `arguments`. `seen`
+        are digests (`shown.content`), or how they begin, of what the reviewer was shown: nobody decides on what they
+        never saw. Raises Undecidable, with a reason: absent, edited, decided, expired, requester, tier, twice,
+        arguments.
         """
-        return deciding.decide(self._book, connection, ticket, reviewer, verdict, words, arguments)
+        return deciding.decide(self._book, connection, ticket, reviewer, verdict, words, arguments, seen)
 
     def withdraw(self, connection: Connection, ticket: str, agent: str) -> Ticket:
         """Its own agent does not want it any more. One that is decided stays. Raises TicketUnknown."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, Select, or_, select
 
+from gateway.approvals.ticket import OF_CALLS
 from gateway.tables import tickets
 
 _BANDS = 5
@@ -48,7 +49,7 @@ def decided_since(since: float) -> Select[Any]:
         *(columns.opened, columns.decided),
     ).where(
         columns.opened >= since,
-        columns.kind.in_(("approval", "confidence", "escalation")),
+        columns.kind.in_(OF_CALLS),
         or_(columns.decided.is_not(None), columns.why == "time"),
     )
 

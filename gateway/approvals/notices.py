@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, exists, func, insert, select, update
 
+from gateway.approvals.shown import current
 from gateway.approvals.ticket import Ticket
 from gateway.tables import notices
+from gateway.times import exactly
 
 _MOST_ARGUMENTS = 65_536
 """Bytes of arguments in a notice; larger ones are looked at in the console."""
@@ -63,7 +64,6 @@ def settle(connection: Connection, notice: Notice, due: float | None) -> None:
 
 def body(notice: Notice, ticket: Ticket, console: str | None) -> bytes:
     """What is sent: the ticket as it is now, as people may see it."""
-    shown = ticket.shown if ticket.revised is None else ticket.revised
     told: dict[str, Any] = {
         "ticket": ticket.id,
         "kind": ticket.kind,
@@ -71,7 +71,7 @@ def body(notice: Notice, ticket: Ticket, console: str | None) -> bytes:
         "agent": ticket.agent,
         "server": ticket.server,
         "tool": ticket.tool,
-        "arguments": _short(shown),
+        "arguments": _short(current(ticket)),
         "run": ticket.run,
         "rule": ticket.rule,
         "words": ticket.words,
@@ -83,18 +83,14 @@ def body(notice: Notice, ticket: Ticket, console: str | None) -> bytes:
             {"reviewer": each.reviewer, "verdict": each.verdict, "words": each.words, "edited": each.edited}
             for each in ticket.decisions
         ],
-        "opened": _iso(ticket.opened),
-        "expires": _iso(ticket.expires),
+        "opened": exactly(ticket.opened),
+        "expires": exactly(ticket.expires),
     }
     if console is not None:
         told["link"] = f"{console.rstrip('/')}/tickets/{ticket.id}"
-    return orjson.dumps({"type": f"ticket.{notice.kind}", "timestamp": _iso(notice.at), "data": told})
+    return orjson.dumps({"type": f"ticket.{notice.kind}", "timestamp": exactly(notice.at), "data": told})
 
 
 def _short(arguments: Mapping[str, Any]) -> Any:
     size = len(orjson.dumps(dict(arguments)))
     return dict(arguments) if size <= _MOST_ARGUMENTS else {"bytes": size}
-
-
-def _iso(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="milliseconds")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gateway.errors import ToolgateError
-from gateway.terms import Tier
+from gateway.terms import GateType, Tier
 
 Kind = Literal["approval", "confidence", "escalation", "request", "undo"]
 """The gate's type; `request`: an agent said that something is beyond it; `undo`: a step that could not be undone."""
@@ -19,6 +19,14 @@ Why = Literal["time", "policy", "schema", "arguments", "withdrawn"]
 """What made a ticket void: nobody came in time, or what it is bound to is another now, or its agent gave it up."""
 
 Verdict = Literal["approve", "reject"]
+
+Bar = Literal["requester", "decided", "tier"]
+
+OF_CALLS: frozenset[str] = frozenset(get_args(GateType))
+"""Kinds of ticket that stand for a call: there is a gate to tune, and there are arguments to edit."""
+
+MAX_WORDS = 4000
+"""Characters that a reviewer's words may have."""
 
 MASK = "[secret]"
 """What people see of an argument that is declared secret."""
@@ -92,14 +100,18 @@ class Ticket:
         """The arguments that the call is made with, but for those filled in; they may hold secrets."""
         return self.given if self.edited is None else self.edited
 
-    @property
-    def revised(self) -> Mapping[str, Any] | None:
-        """What people may see once a reviewer edited, as `shown` is before; None when nobody did."""
-        return None if self.edited is None else masked({**self.edited, **self.bound}, self.secrets)
-
     def asks(self) -> frozenset[str] | None:
         """The reviewers who may decide now, those of earlier tiers among them; None: any."""
         return frozenset(name for tier in self.tiers[: self.tier + 1] for name in tier.reviewers) or None
+
+    def bars(self, reviewer: str) -> Bar | None:
+        """Why this reviewer cannot decide on it, but for time; None when it can."""
+        if reviewer == self.agent:
+            return "requester"
+        if self.state != "pending":
+            return "decided"
+        asked = self.asks()
+        return "tier" if asked is not None and reviewer not in asked else None
 
 
 def masked(arguments: Mapping[str, Any], secrets: frozenset[str]) -> dict[str, Any]:
@@ -108,7 +120,10 @@ def masked(arguments: Mapping[str, Any], secrets: frozenset[str]) -> dict[str, A
 
 
 class Undecidable(ToolgateError):
-    """A decision that cannot be made. `reason` is absent, decided, expired, requester, tier, twice or arguments."""
+    """A decision that cannot be made.
+
+    `reason` is absent, edited, decided, expired, requester, tier, twice or arguments.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)

@@ -13,25 +13,26 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
-from gateway.admin.edits import Unfit, merged
-from gateway.admin.shape import approved_by, content, current, iso, ticket_json
 from gateway.approvals import Ticket, Verdict
-from gateway.approvals.ticket import Undecidable
+from gateway.approvals.edits import Unfit, merged
+from gateway.approvals.shown import approved_by, content, current, ticket_json
+from gateway.approvals.ticket import MAX_WORDS, Undecidable
 from gateway.cli.argument_types import assignments
 from gateway.cli.files import open_state
-from gateway.cli.output import lasting, show_json, visible
+from gateway.cli.output import show_json, visible
 from gateway.cli.tickets import listing, sheet, statistics, what_runs
 from gateway.cli.who import reviewer
 from gateway.config import Config, load_without_servers
 from gateway.errors import ConfigError, Problem
 from gateway.state import State
 from gateway.tables import tickets
+from gateway.times import lasting, moment
 
 _MOST = 1000
 _LAST_CALLS = 10
-_SIGNS = 4000
+_PAST = ("call", "at", "server", "tool", "outcome", "reason")
 _AMBIGUOUS = 5
 _FIXES = {
     "expired": "nothing can be decided any more; its agent has to ask again",
@@ -73,11 +74,7 @@ def _show(arguments: argparse.Namespace, opened: State, config: Config) -> int:
     ticket, now = _ticket(arguments, opened), time.time()
     past = opened.audit.last_calls(ticket.agent, _LAST_CALLS)
     if arguments.json:
-        lately = [
-            {"call": each.call, "at": iso(each.at), "server": each.server, "tool": each.tool}
-            | {"outcome": each.outcome, "reason": each.reason}
-            for each in past
-        ]
+        lately = [{**{name: getattr(each, name) for name in _PAST}, "at": moment(each.at)} for each in past]
         show_json({**ticket_json(ticket, now), "last_calls": lately})
     else:
         print(sheet(ticket, past, now))
@@ -142,21 +139,15 @@ def _decide(
     """`seen`: the digest of the arguments that `edited` is a change of."""
     who = reviewer(arguments, opened.reviewers, config).name
     ticket = _ticket(arguments, opened)
-    if len(arguments.words) > _SIGNS:
-        return _no(arguments, f"the words are longer than {_SIGNS} characters", "shorten them")
+    if len(arguments.words) > MAX_WORDS:
+        return _no(arguments, f"the words are longer than {MAX_WORDS} characters", "shorten them")
     meant = [start for start in (seen, getattr(arguments, "digest", None)) if start]
-
-    def work(connection: Connection) -> Ticket:
-        found = opened.approvals.load(connection, ticket.id)
-        assert found is not None
-        if found.state == "pending" and not all(content(found).startswith(start) for start in meant):
-            raise Undecidable("edited", f"ticket {ticket.id} is about other arguments now, so nothing was decided")
-        return opened.approvals.decide(connection, ticket.id, who, verdict, arguments.words.strip(), edited)
-
+    said = (ticket.id, who, verdict, arguments.words.strip(), edited, meant)
     try:
-        print(_told(opened.store.run(work), who, verdict))
+        decided = opened.store.run(lambda connection: opened.approvals.decide(connection, *said))
     except Undecidable as error:
         return _no(arguments, str(error), _FIXES.get(error.reason, f"see {_show_it(ticket)}"))
+    print(_told(decided, who, verdict))
     return 0
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 from gateway.rules.unicode import strip
 
 _BLANK = "\u2800"
 """Braille without a dot: it counts as seen, and is not."""
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -27,11 +24,6 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def moment(at: float | None) -> str | None:
-    """Seconds since the epoch as ISO 8601 in UTC, to the second."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
 def visible(text: str) -> str:
     """The text with every character that cannot be seen, but for line ends, as an escape."""
     return "".join(c if c == "\n" or (c.isprintable() and strip(c) == c != _BLANK) else ascii(c)[1:-1] for c in text)
@@ -40,16 +32,6 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, line ends too."""
     return visible(text).replace("\n", "\\n")
-
-
-def lasting(seconds: float) -> str:
-    """About how long that is: `3 d`, `2 h 5 min`, `40 s`."""
-    left = max(0, int(seconds))
-    for (size, unit), (below, lower) in pairwise((*_UNITS, (0, ""))):
-        if left >= size:
-            rest = left % size // below if below else 0
-            return f"{left // size} {unit}" + (f" {rest} {lower}" if rest else "")
-    return f"{left} s"
 
 
 def _printable(text: str) -> str:

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.cli.files import usable_state
-from gateway.cli.output import moment, show_json, table, visible
+from gateway.cli.output import show_json, table, visible
 from gateway.cli.who import user
 from gateway.config import Config, load_without_servers
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.pins import PinRow, Pins
 from gateway.store import Store
+from gateway.times import moment
 
 _SHOWN = 12
 """Digits of a digest that are shown to people."""

@@ -9,13 +9,14 @@ import argparse
 import os
 
 from gateway.cli.files import open_state
-from gateway.cli.output import moment, show_json, table
+from gateway.cli.output import show_json, table
 from gateway.cli.who import user
 from gateway.config import Config, load_without_servers
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.modes import Modes
 from gateway.policy import agents_in
+from gateway.times import moment
 
 _WHOLE = "the whole gateway"
 _MOST = 64

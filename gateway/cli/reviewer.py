@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 from gateway.cli.files import open_state
-from gateway.cli.output import moment, show_json, table
+from gateway.cli.output import show_json, table
 from gateway.cli.who import VARIABLE
 from gateway.config import Config, load_without_servers
 from gateway.policy import agents_in
 from gateway.reviewers import ReviewerRow, Reviewers
+from gateway.times import moment
 
 
 def run(arguments: argparse.Namespace) -> int:

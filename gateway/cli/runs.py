@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any, Literal
 
 from gateway.cli.files import open_state
-from gateway.cli.output import moment, show_json, table
+from gateway.cli.output import show_json, table
 from gateway.cli.who import reviewer
 from gateway.config import Config, load_without_servers
 from gateway.ledger import Unknown
 from gateway.runs import Run
 from gateway.state import State
+from gateway.times import moment
 
 _STANDING = {"done": "can be undone", "undone": "undone", "stuck": "wait for people", "settled": "settled by hand"}
 

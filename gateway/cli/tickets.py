@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from gateway.admin.shape import approved_by, arguments, content, current
 from gateway.approvals import Decision, Ticket
 from gateway.approvals.history import Share
+from gateway.approvals.shown import approved_by, arguments, content, current
 from gateway.audit import Past
-from gateway.cli.output import lasting, moment, one_line, table, visible
+from gateway.cli.output import one_line, table, visible
+from gateway.times import lasting, moment
 
 WIDTH = 100
 DIGITS = 12

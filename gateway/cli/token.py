@@ -16,11 +16,12 @@ from typing import Any
 from gateway import policy
 from gateway.cli.clients import address, instructions
 from gateway.cli.files import open_tokens
-from gateway.cli.output import moment, show_json, table
+from gateway.cli.output import show_json, table
 from gateway.config import Config, load_without_servers, outline
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.identity import TokenRow
+from gateway.times import moment
 
 
 def run(arguments: argparse.Namespace) -> int:

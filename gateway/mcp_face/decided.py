@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from gateway.approvals import Ticket
+from gateway.approvals.shown import arguments
 from gateway.call import Result
 
 
@@ -17,8 +17,8 @@ def noted(result: Result, ticket: Ticket) -> Result:
     Clients that show a model structured content show it nothing else: where other arguments ran than were asked for,
     there is text only.
     """
-    edited = ticket.revised is not None
-    told = [_edited(ticket.shown, ticket.revised)] if ticket.revised is not None else []
+    edited = ticket.edited is not None
+    told = [_edited(ticket)] if edited else []
     told += [f"{decision.reviewer} says: {decision.words}" for decision in ticket.decisions if decision.words]
     if not told:
         return result
@@ -29,10 +29,11 @@ def noted(result: Result, ticket: Ticket) -> Result:
     return {**kept, "content": [*content, _text("From the people who approved this call: " + " ".join(told))]}
 
 
-def _edited(asked: Mapping[str, Any], ran: Mapping[str, Any]) -> str:
+def _edited(ticket: Ticket) -> str:
     """Where what ran differs from what was asked for, as people may see it."""
-    names = [name for name in {**asked, **ran} if asked.get(name) != ran.get(name) or (name in asked) != (name in ran)]
-    before, after = ({name: each[name] for name in names if name in each} for each in (asked, ran))
+    changed = [each for each in arguments(ticket) if each.change]
+    before = {each.name: each.before for each in changed if each.change != "added"}
+    after = {each.name: each.value for each in changed if each.change != "removed"}
     return f"it ran with {orjson.dumps(after).decode()} instead of {orjson.dumps(before).decode()}."
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from gateway.approvals import Ticket
 from gateway.call import Result
 from gateway.mcp_face.wire import CLIENT_CAPABILITIES_KEY, RpcError
+from gateway.times import exactly
 from gateway.upstream.wire import TASKS
 
 MISSING_CAPABILITY = -32021
@@ -65,4 +65,4 @@ def _interval(ticket: Ticket, now: float) -> float:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return exactly(at).replace("+00:00", "Z")

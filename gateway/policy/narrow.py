@@ -7,11 +7,11 @@ argument, what some rule takes. It never accepts anything the tool's own schema 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.policy.where import Schema, read
+from gateway.strict import same
 
 _TIGHTER: dict[str, Callable[[Any, Any], Any]] = {
     "maximum": min, "exclusiveMaximum": min, "maxLength": min, "maxItems": min,
@@ -67,7 +67,7 @@ def merge(own: Schema, clause: dict[str, Any]) -> Schema:
     for key, value in clause.items():
         if key in _SIBLINGS_MATTER:
             rest[key] = value
-        elif key not in own or _same(own[key], value):
+        elif key not in own or same(own[key], value):
             merged[key] = value
         elif key in _TIGHTER and _is_number(own[key]):
             merged[key] = _TIGHTER[key](own[key], value)
@@ -97,12 +97,7 @@ def _either(clauses: list[Any]) -> dict[str, Any]:
 
 
 def _among(clause: Any, others: list[Any]) -> bool:
-    return any(_same(clause, other) for other in others)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equality of JSON: unlike Python's, it tells 1 from True."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return any(same(clause, other) for other in others)
 
 
 def _is_number(value: Any) -> bool:

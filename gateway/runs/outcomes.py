@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from gateway.approvals import Approvals
+from gateway.approvals.ticket import masked
 from gateway.call import Tool
 from gateway.config import RunSettings
 from gateway.events import event_row, insert_events
@@ -18,7 +19,6 @@ from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
 from gateway.tables import calls, runs, steps, tickets
 
-MASKED = "[secret]"
 _UNDECIDED = "nobody decided on the ticket before"
 UNKNOWN = "it was sent, and it is not known whether it ran: look, and approve only if it did not"
 
@@ -134,8 +134,8 @@ class Outcomes:
         except Unsealable:
             return {}
         tool = self.tool(step.server, step.undo)
-        secret = {*plan.secret, *(tool.facts.secrets if tool is not None else ())}
-        return {name: MASKED if name in secret else value for name, value in plan.arguments.items()}
+        secret = frozenset(plan.secret) | (tool.facts.secrets if tool is not None else frozenset())
+        return masked(plan.arguments, secret)
 
     def waiting(self, connection: Connection) -> tuple[list[tuple[str, str]], bool]:
         """Runs that are to be undone (agent, run), and whether people decided on a step."""

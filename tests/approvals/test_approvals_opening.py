@@ -11,8 +11,8 @@ import pytest
 from approvals_parts import APPROVAL, TIERS, Clock, Desk, call, presenting, tool
 from sqlalchemy import select
 
-from gateway.admin.shape import content, ticket_json
 from gateway.approvals import MASK
+from gateway.approvals.shown import content, ticket_json
 from gateway.errors import ArgumentsChanged, KeyConflict, TooManyPending
 from gateway.fingerprint import fingerprint
 from gateway.tables import tickets

@@ -11,8 +11,8 @@ import pytest
 from asking import CHARGE, TIERS, TWO, ask, call, get, pin_tool, reviewer
 from desk import Desk
 
-from gateway.admin.shape import content
 from gateway.approvals import Ticket
+from gateway.approvals.shown import content
 from gateway.terms import Gate
 
 

@@ -10,9 +10,9 @@ import pytest
 from asking import CHARGE, TIERS, TWO, UNSURE, ask, call, opened, reviewer
 from desk import Desk
 
-from gateway.admin.shape import content
-from gateway.cli.output import lasting
+from gateway.approvals.shown import content
 from gateway.events import insert_events
+from gateway.times import lasting
 
 
 def test_what_waits_is_listed_the_most_urgent_first(desk: Desk) -> None:

@@ -15,8 +15,8 @@ import pytest
 from console_parts import REFUND, Api, Office, approval, tiers
 from raw_client import eventually
 
-from gateway.admin.shape import content
 from gateway.admin.streams import Listener
+from gateway.approvals.shown import content
 from gateway.reviewers import Reviewer
 
 SHOWN = {**REFUND, "card_token": "[secret]", "customer_id": "C-1042"}

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admin.edits import Unfit, fields, from_form, merged
-from gateway.admin.render import seen, span
-from gateway.admin.shape import arguments
+from gateway.admin.edits import fields, from_form
+from gateway.admin.render import seen
 from gateway.approvals import Ticket
+from gateway.approvals.edits import Unfit, merged
+from gateway.approvals.shown import arguments
 from gateway.approvals.ticket import masked
+from gateway.times import lasting
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
@@ -123,4 +125,4 @@ def test_a_character_that_shows_nothing_is_told_inside_a_word(hidden: str) -> No
 
 def test_spans_of_time_are_short() -> None:
     told = {0: "0 s", 59.9: "59 s", 60: "1 min", 3599: "59 min", 3660: "1 h 1 min", 90_000: "1 d 1 h", -5: "0 s"}
-    assert {seconds: span(seconds) for seconds in told} == told
+    assert {seconds: lasting(seconds) for seconds in told} == told

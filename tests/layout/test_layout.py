@@ -29,7 +29,7 @@ FLOORS = (
             "sdk",
             "strict",
         ),
-        *("aside", "bearer", "tables", "events", "sealed"),
+        *("aside", "bearer", "tables", "events", "sealed", "times"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),

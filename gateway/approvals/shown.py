@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from gateway.approvals import Ticket
+from gateway.approvals.ticket import Ticket
+from gateway.strict import same
+from gateway.times import moment
 
 Change = Literal["", "changed", "added", "removed"]
-EDITABLE = frozenset({"approval", "confidence", "escalation"})
-"""Kinds of ticket that stand for a call, so that there is something to edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +89,15 @@ def ticket_json(ticket: Ticket, now: float) -> dict[str, Any]:
         "asks": None if asks is None else sorted(asks),
         "tier": ticket.tier if ticket.tiers else None,
         "tiers": [{"reviewers": list(tier.reviewers), "after": tier.after} for tier in ticket.tiers],
-        "escalates": iso(ticket.escalates),
+        "escalates": moment(ticket.escalates),
         "decisions": [
-            {"reviewer": each.reviewer, "verdict": each.verdict, "words": each.words, "at": iso(each.at)}
+            {"reviewer": each.reviewer, "verdict": each.verdict, "words": each.words, "at": moment(each.at)}
             | {"edited": each.edited}
             for each in ticket.decisions
         ],
-        "opened": iso(ticket.opened),
-        "expires": iso(ticket.expires),
-        "decided": iso(ticket.decided),
+        "opened": moment(ticket.opened),
+        "expires": moment(ticket.expires),
+        "decided": moment(ticket.decided),
         "left": round(max(0.0, ticket.expires - now), 1) if ticket.state in ("pending", "approved") else None,
     }
 
@@ -112,7 +111,7 @@ def content(ticket: Ticket) -> str:
 
 
 def approved_by(ticket: Ticket) -> list[str]:
-    """Who approved what stands now: an edit begins anew."""
+    """Who approved the arguments as they stand now: an edit begins anew."""
     names: list[str] = []
     for decision in ticket.decisions:
         if decision.edited:
@@ -122,22 +121,13 @@ def approved_by(ticket: Ticket) -> list[str]:
     return names
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is not true, and not 1.0."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
 def may_decide(ticket: Ticket, reviewer: str) -> str | None:
     """Why this reviewer cannot decide now, in a sentence; None when it can."""
-    asks = ticket.asks()
-    if ticket.state != "pending":
-        return "It is decided."
-    if reviewer == ticket.agent:
-        return "You have the name of the agent that asks, so somebody else has to decide."
-    if asks is not None and reviewer not in asks:
-        return f"Only {', '.join(sorted(asks))} may decide now."
+    match ticket.bars(reviewer):
+        case "decided":
+            return "It is decided."
+        case "requester":
+            return "You have the name of the agent that asks, so somebody else has to decide."
+        case "tier":
+            return f"Only {', '.join(sorted(ticket.asks() or ()))} may decide now."
     return None

@@ -73,9 +73,10 @@ class Audit:
     clock: Callable[[], float] = time.time
 
     def intent(self, call: Call) -> asyncio.Future[None]:
-        return self.store.append(self.intent_row(call))
+        return self.store.append(self.intent_row(call, self.redacted(call)))
 
-    def intent_row(self, call: Call) -> EventRow:
+    def intent_row(self, call: Call, arguments: Any) -> EventRow:
+        """`arguments` as `redacted` gives them."""
         assert call.permit is not None
         data = {
             "token": call.principal.token,
@@ -83,7 +84,7 @@ class Audit:
             "key": call.key,
             "rule": call.permit.rule,
             "policy": call.permit.policy,
-            "arguments": self.redacted(call),
+            "arguments": arguments,
             **_signals(call.signals),
         }
         if call.permit.bind:

@@ -85,6 +85,11 @@ class Ceilings:
     calls: int | None = None
     seconds: float | None = None
 
+    @property
+    def of_runs(self) -> bool:
+        """Whether they bound runs."""
+        return self.calls is not None or self.seconds is not None
+
 
 NO_CEILINGS = Ceilings()
 

@@ -25,6 +25,7 @@ from gateway.admin.streams import Streams
 from gateway.approvals.ticket import MAX_WORDS
 from gateway.aside import aside
 from gateway.errors import Unauthenticated, Unrecorded
+from gateway.ledger import Finding
 
 PATH = "/console"
 _MAX_FORM = 2_097_152
@@ -162,7 +163,7 @@ class Console:
         if not words or len(words) > MAX_WORDS:
             problem = f"Say how you found out, in at most {MAX_WORDS} characters: it is kept with the record."
         else:
-            sure = cast(Literal["happened", "did_not"], verdict)
+            sure = cast(Finding, verdict)
             told = {"call": request.path_params["call"], "reviewer": session.reviewer.name}
             work = partial(self.views.ledger.settle, verdict=sure, words=words, **told)
             if not await self.deciding.store.transact(work):

@@ -120,6 +120,11 @@ class Approvals:
         """A ticket by its id."""
         return self._waiting.get(ticket)
 
+    def of_agent(self, ticket: str, agent: str) -> Ticket | None:
+        """The ticket, if this agent can wait for it; what cannot be undone of a run is for people only."""
+        found = self.get(ticket)
+        return found if found is not None and found.agent == agent and found.kind != "undo" else None
+
     def find(
         self,
         *,

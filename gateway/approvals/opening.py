@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from gateway.approvals.binding import schema_of, stale
+from gateway.approvals.binding import schema_of
 from gateway.approvals.book import Book
-from gateway.approvals.ticket import Ticket, Why, masked
-from gateway.approvals.using import expire
+from gateway.approvals.ticket import Ticket, masked
+from gateway.approvals.using import expire, void
 from gateway.call import Call
 from gateway.errors import KeyConflict, TooManyPending
 from gateway.fingerprint import fingerprint_of
@@ -30,16 +30,12 @@ def open_ticket(book: Book, connection: Connection, call: Call, gate: Gate) -> T
     """The ticket that stands for this call, or a new one. Raises KeyConflict and TooManyPending."""
     known = _by_key(book, connection, call) or _alike(book, connection, call)
     if known is not None:
-        why = _void(book, known, call) if known.state in ("pending", "approved") else None
+        why = void(book, known, call) if known.state in ("pending", "approved") else None
         if why is None:
             return known
         expire(book, connection, known, why)
     _bounded(book, connection, call)
     return book.add(connection, _ticket(book, call, gate))
-
-
-def _void(book: Book, ticket: Ticket, call: Call) -> Why | None:
-    return "time" if ticket.expires <= book.clock() else stale(ticket, call)
 
 
 def _bounded(book: Book, connection: Connection, call: Call) -> None:
@@ -65,17 +61,9 @@ def _by_key(book: Book, connection: Connection, call: Call) -> Ticket | None:
     """The last ticket under the call's key, unless it expired: then nothing ran, and the key is free again."""
     if call.key is None:
         return None
-    last = (
-        select(tickets)
-        .where(tickets.c.agent == call.principal.agent, tickets.c.key == call.key, tickets.c.state != "expired")
-        .order_by(tickets.c.revision.desc())
-        .limit(1)
-        .with_for_update()
-    )
-    row = connection.execute(last).one_or_none()
-    if row is None:
+    ticket = _last(book, connection, call, tickets.c.key == call.key, tickets.c.state != "expired")
+    if ticket is None:
         return None
-    ticket = book.read(row)
     if fingerprint_of(call) not in (ticket.fingerprint, ticket.approved):
         raise KeyConflict(
             f"The idempotency key of this call of {call.name} was used for another call, which waits for approval or "
@@ -90,21 +78,22 @@ def _alike(book: Book, connection: Connection, call: Call) -> Ticket | None:
     """
     if "toolgate/key" in call.meta:
         return None
-    alike = (
-        select(tickets)
-        .where(
-            tickets.c.agent == call.principal.agent,
-            tickets.c.server == call.server,
-            tickets.c.tool == call.tool,
-            tickets.c.fingerprint == fingerprint_of(call),
-            tickets.c.run.is_not_distinct_from(call.run),
-            tickets.c.state.in_(("pending", "approved")),
-        )
-        .order_by(tickets.c.revision.desc())
-        .limit(1)
-        .with_for_update()
+    return _last(
+        book,
+        connection,
+        call,
+        tickets.c.server == call.server,
+        tickets.c.tool == call.tool,
+        tickets.c.fingerprint == fingerprint_of(call),
+        tickets.c.run.is_not_distinct_from(call.run),
+        tickets.c.state.in_(("pending", "approved")),
     )
-    row = connection.execute(alike).one_or_none()
+
+
+def _last(book: Book, connection: Connection, call: Call, *such: ColumnElement[bool]) -> Ticket | None:
+    """The last of the agent's tickets that are such, which nobody else changes before the transaction ends."""
+    own = select(tickets).where(tickets.c.agent == call.principal.agent, *such)
+    row = connection.execute(own.order_by(tickets.c.revision.desc()).limit(1).with_for_update()).one_or_none()
     return None if row is None else book.read(row)
 
 
@@ -113,22 +102,12 @@ def _ticket(book: Book, call: Call, gate: Gate) -> Ticket:
     now = book.clock()
     said = gate.type == "confidence" or call.confidence > 0
     return Ticket(
-        id=new_id(),
-        revision=0,
+        **_of(call),
         kind=gate.type,
-        state="pending",
-        agent=call.principal.agent,
-        token=call.principal.token,
-        server=call.server,
-        tool=call.tool,
-        call=call.id,
-        run=call.run,
-        key=call.key,
         rule=call.permit.rule,
         policy=call.permit.grant,
         schema=schema_of(call.definition),
         fingerprint=fingerprint_of(call),
-        given=call.given,
         bound={name: call.arguments[name] for name in call.permit.bind},
         secrets=call.definition.facts.secrets,
         shown=masked(call.arguments, call.definition.facts.secrets),
@@ -143,27 +122,34 @@ def _ticket(book: Book, call: Call, gate: Gate) -> Ticket:
     )
 
 
+def _of(call: Call) -> dict[str, Any]:
+    """What a new ticket has of the call that it is about."""
+    return {
+        "id": new_id(),
+        "revision": 0,
+        "state": "pending",
+        "agent": call.principal.agent,
+        "token": call.principal.token,
+        "server": call.server,
+        "tool": call.tool,
+        "call": call.id,
+        "run": call.run,
+        "key": call.key,
+        "given": call.given,
+    }
+
+
 def ask(book: Book, connection: Connection, call: Call, reason: str) -> Ticket:
     """An agent says that something is beyond it. Raises TooManyPending."""
     _bounded(book, connection, call)
     now = book.clock()
     ticket = Ticket(
-        id=new_id(),
-        revision=0,
+        **_of(call),
         kind="request",
-        state="pending",
-        agent=call.principal.agent,
-        token=call.principal.token,
-        server=call.server,
-        tool=call.tool,
-        call=call.id,
-        run=call.run,
-        key=call.key,
         rule="" if call.permit is None else call.permit.rule,
         policy="" if call.permit is None else call.permit.grant,
         schema="",
         fingerprint="" if call.permit is None else fingerprint_of(call),
-        given=call.given,
         shown=dict(call.arguments),
         reason=reason,
         opened=now,

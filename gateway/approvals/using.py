@@ -29,7 +29,7 @@ def present(book: Book, connection: Connection, call: Call) -> tuple[Ticket | No
         return ticket, binding.rejected(ticket, name)
     if ticket.state == "expired":
         return ticket, binding.void(ticket, name)
-    if ticket.state == "approved" and (why := _void(book, ticket, call)) is not None:
+    if ticket.state == "approved" and (why := _fallen(book, ticket, call)) is not None:
         ticket = expire(book, connection, ticket, why)
         return ticket, binding.void(ticket, name)
     if binding.differs(ticket, call):
@@ -37,10 +37,14 @@ def present(book: Book, connection: Connection, call: Call) -> tuple[Ticket | No
     return ticket, None
 
 
-def _void(book: Book, ticket: Ticket, call: Call) -> Why | None:
-    if ticket.expires <= book.clock():
-        return "time"
-    if (why := binding.stale(ticket, call)) is not None:
+def void(book: Book, ticket: Ticket, call: Call) -> Why | None:
+    """Why a ticket in force is none any more for this call, if so."""
+    return "time" if ticket.expires <= book.clock() else binding.stale(ticket, call)
+
+
+def _fallen(book: Book, ticket: Ticket, call: Call) -> Why | None:
+    """The same for an approved one."""
+    if (why := void(book, ticket, call)) is not None:
         return why
     assert call.permit is not None
     if binding.differs(ticket, call) or call.permit.rule == ticket.rule:

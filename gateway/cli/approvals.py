@@ -21,7 +21,7 @@ from gateway.approvals.shown import approved_by, content, current, ticket_json
 from gateway.approvals.ticket import MAX_WORDS, Undecidable
 from gateway.cli.argument_types import assignments
 from gateway.cli.files import open_state
-from gateway.cli.output import show_json, visible
+from gateway.cli.output import no, show_json, visible
 from gateway.cli.tickets import listing, sheet, statistics, what_runs
 from gateway.cli.who import reviewer
 from gateway.config import Config, load_without_servers
@@ -87,7 +87,7 @@ def _approve(arguments: argparse.Namespace, opened: State, config: Config) -> in
 
 def _reject(arguments: argparse.Namespace, opened: State, config: Config) -> int:
     if not arguments.words.strip():
-        return _no(arguments, "the words say nothing, and the agent reads them", "say why, and what to do instead")
+        return no(arguments, "the words say nothing, and the agent reads them", "say why, and what to do instead")
     return _decide(arguments, opened, config, "reject", None)
 
 
@@ -101,18 +101,18 @@ def _edit(arguments: argparse.Namespace, opened: State, config: Config) -> int:
         return 2
     stands = current(ticket)
     if missing := [name for name in arguments.without if name not in stands]:
-        return _no(arguments, f"there is no argument {missing[0]} to leave out", f"see {_show_it(ticket)}")
+        return no(arguments, f"there is no argument {missing[0]} to leave out", f"see {_show_it(ticket)}")
     wanted = {name: value for name, value in {**stands, **changes}.items() if name not in arguments.without}
     try:
         edited = merged(ticket, wanted)
     except Unfit as error:
-        return _no(arguments, str(error).removesuffix("."), f"see {_show_it(ticket)}")
+        return no(arguments, str(error).removesuffix("."), f"see {_show_it(ticket)}")
     if edited is None:
-        return _no(arguments, "this changes nothing", "name other values, or use toolgate approvals approve")
+        return no(arguments, "this changes nothing", "name other values, or use toolgate approvals approve")
     from gateway.cli.edited import unfit
 
     if problem := unfit(ticket, edited, opened, config):
-        return _no(arguments, problem.removesuffix("."), "choose values that fit")
+        return no(arguments, problem.removesuffix("."), "choose values that fit")
     return _decide(arguments, opened, config, "approve", edited, content(ticket))
 
 
@@ -140,13 +140,13 @@ def _decide(
     who = reviewer(arguments, opened.reviewers, config).name
     ticket = _ticket(arguments, opened)
     if len(arguments.words) > MAX_WORDS:
-        return _no(arguments, f"the words are longer than {MAX_WORDS} characters", "shorten them")
+        return no(arguments, f"the words are longer than {MAX_WORDS} characters", "shorten them")
     meant = [start for start in (seen, getattr(arguments, "digest", None)) if start]
     said = (ticket.id, who, verdict, arguments.words.strip(), edited, meant)
     try:
         decided = opened.store.run(lambda connection: opened.approvals.decide(connection, *said))
     except Undecidable as error:
-        return _no(arguments, str(error), _FIXES.get(error.reason, f"see {_show_it(ticket)}"))
+        return no(arguments, str(error), _FIXES.get(error.reason, f"see {_show_it(ticket)}"))
     print(_told(decided, who, verdict))
     return 0
 
@@ -189,8 +189,3 @@ def _ticket(arguments: argparse.Namespace, opened: State) -> Ticket:
 
 def _show_it(ticket: Ticket) -> str:
     return f"toolgate approvals show {ticket.id}"
-
-
-def _no(arguments: argparse.Namespace, why: str, fix: str) -> int:
-    print(f"toolgate approvals {arguments.deed}: {' '.join(visible(why).split())}. Fix: {fix}", file=sys.stderr)
-    return 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +34,13 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, line ends too."""
     return visible(text).replace("\n", "\\n")
+
+
+def no(arguments: argparse.Namespace, why: str, fix: str) -> int:
+    """Say why a verb did not do its deed, and what to do; the exit status."""
+    told = " ".join(visible(why).split())
+    print(f"toolgate {arguments.verb} {arguments.deed}: {told}. Fix: {fix}", file=sys.stderr)
+    return 1
 
 
 def _printable(text: str) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from typing import Any
 
 from gateway.cli.files import open_state
-from gateway.cli.output import show_json, table
+from gateway.cli.output import no, show_json, table
 from gateway.cli.who import VARIABLE
 from gateway.config import Config, load_without_servers
 from gateway.policy import agents_in
@@ -29,9 +28,7 @@ def _create(arguments: argparse.Namespace, reviewers: Reviewers, config: Config)
     try:
         token, row = reviewers.create(arguments.name, expires=arguments.expires)
     except ValueError as error:
-        name = ascii(arguments.name)[1:-1]
-        print(f"toolgate reviewer create: {name}: {error}. Fix: choose another name", file=sys.stderr)
-        return 1
+        return no(arguments, f"{ascii(arguments.name)[1:-1]}: {error}", "choose another name")
     if arguments.json:
         show_json({"token": token, **_shape(row)})
         return 0
@@ -67,10 +64,7 @@ def _list(arguments: argparse.Namespace, reviewers: Reviewers, config: Config) -
 
 def _revoke(arguments: argparse.Namespace, reviewers: Reviewers, config: Config) -> int:
     if not reviewers.revoke(arguments.id):
-        print(
-            "toolgate reviewer revoke: no token in force has this id. Fix: see toolgate reviewer list", file=sys.stderr
-        )
-        return 1
+        return no(arguments, "no token in force has this id", "see toolgate reviewer list")
     print(f"Token {arguments.id} is revoked. What it decided stays decided.")
     return 0
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from gateway.cli.files import open_state
-from gateway.cli.output import show_json, table
+from gateway.cli.output import no, show_json, table
 from gateway.cli.who import reviewer
 from gateway.config import Config, load_without_servers
-from gateway.ledger import Unknown
+from gateway.ledger import Finding, Unknown
 from gateway.runs import Run
 from gateway.state import State
 from gateway.times import moment
@@ -60,14 +59,14 @@ def _rollback(arguments: argparse.Namespace, config: Config, state: State) -> in
     name = arguments.run
     found = state.runs.find(run=name, agent=arguments.agent)
     if not found:
-        return _no(arguments, f"no run {name!r} is known", "see toolgate runs list")
+        return no(arguments, f"no run {name!r} is known", "see toolgate runs list")
     if len(found) > 1:
         agents = ", ".join(sorted(run.agent for run in found))
-        return _no(arguments, f"several agents have a run {name!r}: {agents}", "say which with --agent")
+        return no(arguments, f"several agents have a run {name!r}: {agents}", "say which with --agent")
     (run,) = found
     work = partial(state.runs.mark, agent=run.agent, run=name, state="failed", why="operator")
     if not state.store.run(work):
-        return _no(arguments, f"run {name!r} of {run.agent} is {run.state}", "only an active run can be undone")
+        return no(arguments, f"run {name!r} of {run.agent} is {run.state}", "only an active run can be undone")
     steps = run.steps.get("done", 0)
     print(f"Run {name} of {run.agent} has failed: a running gateway undoes its {steps} steps, the latest first.")
     return 0
@@ -92,18 +91,13 @@ def _unknown(arguments: argparse.Namespace, config: Config, state: State) -> int
 
 def _settle(arguments: argparse.Namespace, config: Config, state: State) -> int:
     who = reviewer(arguments, state.reviewers, config)
-    verdict: Literal["happened", "did_not"] = "happened" if arguments.verdict == "happened" else "did_not"
+    verdict: Finding = "happened" if arguments.verdict == "happened" else "did_not"
     call = arguments.call
     work = partial(state.ledger.settle, call=call, reviewer=who.name, verdict=verdict, words=arguments.words)
     if not state.store.run(work):
-        return _no(arguments, f"no call {call!r} is to be settled", "see toolgate runs unknown")
+        return no(arguments, f"no call {call!r} is to be settled", "see toolgate runs unknown")
     print(f"Call {call} is settled by {who.name}: it {'happened' if verdict == 'happened' else 'did not happen'}.")
     return 0
-
-
-def _no(arguments: argparse.Namespace, why: str, fix: str) -> int:
-    print(f"toolgate runs {arguments.deed}: {why}. Fix: {fix}", file=sys.stderr)
-    return 1
 
 
 def _standing(run: Run) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from gateway import policy
 from gateway.cli.clients import address, instructions
 from gateway.cli.files import open_tokens
-from gateway.cli.output import show_json, table
+from gateway.cli.output import no, show_json, table
 from gateway.config import Config, load_without_servers, outline
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
@@ -70,8 +70,7 @@ def _revoke(arguments: argparse.Namespace, config: Config) -> int:
     with open_tokens(config) as tokens:
         done = tokens.revoke(arguments.id)
     if not done:
-        print("toolgate token revoke: no token in force has this id. Fix: see toolgate token list", file=sys.stderr)
-        return 1
+        return no(arguments, "no token in force has this id", "see toolgate token list")
     print(f"Token {arguments.id} is revoked. A running gateway refuses it within a second.")
     return 0
 

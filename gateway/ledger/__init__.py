@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.unsettled import Unknown
+from gateway.ledger.unsettled import Finding, Unknown
 
-__all__ = ["Ledger", "Unknown"]
+__all__ = ["Finding", "Ledger", "Unknown"]

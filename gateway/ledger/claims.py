@@ -35,9 +35,7 @@ def in_run(call: Call) -> bool:
     """Whether the run of this call has to know of it."""
     if call.run is None or call.permit is None or call.server == OWN:
         return False
-    ceilings = call.permit.ceilings
-    bounded = ceilings.calls is not None or ceilings.seconds is not None
-    return not call.reads or bounded or "toolgate/lease" in call.meta
+    return not call.reads or call.permit.ceilings.of_runs or "toolgate/lease" in call.meta
 
 
 def settles(call: Call) -> bool:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection
@@ -21,7 +21,7 @@ from gateway.call import Call, Result
 from gateway.errors import Unrecorded
 from gateway.events import EventRow, insert_events
 from gateway.ledger import claims, sweep, unsettled
-from gateway.ledger.unsettled import Unknown
+from gateway.ledger.unsettled import Finding, Unknown
 from gateway.runs import Runs
 from gateway.sealed import Vault
 from gateway.store import Store, Work
@@ -73,8 +73,9 @@ class Ledger:
         """
         if not claims.kept(call):
             return self.audit.intent(call)
-        event = self.audit.intent_row(call)
-        row = claims.row(call, state="open", owner=self.owner, at=self.clock(), shown=self._shown(call))
+        arguments = self.audit.redacted(call)
+        event = self.audit.intent_row(call, arguments)
+        row = self._row(call, "open", arguments)
         return self.store.transact(partial(self._begin, call=call, row=row, event=event))
 
     def _begin(self, connection: Connection, *, call: Call, row: dict[str, Any], event: EventRow) -> Result | None:
@@ -109,7 +110,7 @@ class Ledger:
             return self._owe(work)
         if outcome != "unknown" or not claims.settles(call):
             return self.store.append(event)
-        row = claims.row(call, state="unknown", owner=self.owner, at=self.clock(), shown=self._shown(call))
+        row = self._row(call, "unknown", self.audit.redacted(call))
         return self.store.transact(partial(_doubt, row=row, event=event))
 
     def _end(
@@ -170,8 +171,10 @@ class Ledger:
         done.add_done_callback(ended)
         return done
 
-    def _shown(self, call: Call) -> str:
-        return orjson.dumps(self.audit.redacted(call)).decode()
+    def _row(self, call: Call, state: str, arguments: Any) -> dict[str, Any]:
+        """`arguments` as the audit log has them."""
+        shown = orjson.dumps(arguments).decode()
+        return claims.row(call, state=state, owner=self.owner, at=self.clock(), shown=shown)
 
     async def run(self, told: Callable[[int], None]) -> None:
         """Write what could not be written, tell how many calls are to be settled, and sweep: for ever."""
@@ -203,9 +206,7 @@ class Ledger:
         """Calls to be settled, oldest first."""
         return unsettled.listed(self.store)
 
-    def settle(
-        self, connection: Connection, call: str, reviewer: str, verdict: Literal["happened", "did_not"], words: str
-    ) -> bool:
+    def settle(self, connection: Connection, call: str, reviewer: str, verdict: Finding, words: str) -> bool:
         """A reviewer found out. happened: reservations are committed and the key is answered with that; did_not: it is
         as if it had not been made; its run hears of both. False when there is no such call to settle.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import Connection, Row, func, select
@@ -27,6 +27,10 @@ ANSWER: Result = {
 
 _ROWS = 50
 """Events in one statement: every SQLite takes 999 values."""
+
+
+Finding = Literal["happened", "did_not"]
+"""What a reviewer found out about a call of unknown outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,15 +144,10 @@ class Tasks:
         return ticket
 
     def _own(self, request: Request, identity: Any) -> Ticket | None:
-        """The ticket of this agent; another's is none. What cannot be undone of a run is nobody's task."""
+        """The ticket of this agent; another's is none."""
         if not isinstance(identity, str) or not 0 < len(identity) <= 64:
             return None
-        ticket = self.seen.get(identity)
-        if ticket is None and (ticket := self.approvals.get(identity)) is not None:
-            self._see(ticket)
-        if ticket is None or ticket.agent != request.principal.agent or ticket.kind == "undo":
-            return None
-        return ticket
+        return self.approvals.of_agent(identity, request.principal.agent)
 
     async def _state(self, request: Request, ticket: Ticket) -> Result:
         """A task as it stands; one that was decided is run first, if it was not."""

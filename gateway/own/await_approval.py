@@ -43,8 +43,8 @@ def await_approval(approvals: Approvals) -> OwnTool:
 
     async def run(call: Call) -> Result:
         name = str(call.arguments["ticket"])
-        ticket = await aside(partial(approvals.get, name))
-        if ticket is None or ticket.agent != call.principal.agent or ticket.kind == "undo":
+        ticket = await aside(partial(approvals.of_agent, name, call.principal.agent))
+        if ticket is None:
             raise TicketUnknown(
                 "There is no such ticket of yours. Nothing was run; use a ticket exactly as a pending answer named it, "
                 "or make the call again."

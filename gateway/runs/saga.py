@@ -41,10 +41,11 @@ class Runs:
         if call.run is None or call.undoes is not None or call.server == OWN:
             return
         facts = call.definition.facts if call.definition is not None else Facts(read_only=True)
+        bounded = call.permit is not None and call.permit.ceilings.of_runs
         lease, now = lease_of(call), self._clock()
         row = locked(connection, call.principal.agent, call.run)
         if row is None:
-            if facts.compensate is None and lease is None and not _bounded(call):
+            if facts.compensate is None and lease is None and not bounded:
                 return
             self._open(connection, call.principal.agent, call.run, lease, calls=1)
         else:
@@ -53,8 +54,7 @@ class Runs:
                     return
                 raise _closed(call, row.state)
             _check_ceilings(call, row, now)
-            values: dict[str, Any] = {"calls": row.calls + 1, "touched": now}
-            self._update(connection, row, values if lease is None else values | {"lease": lease or None})
+            self._touch(connection, row, lease, calls=row.calls + 1)
         if facts.compensate is not None:
             of = {"agent": call.principal.agent, "run": call.run, "server": call.server, "tool": short_name(call.tool)}
             sealed = self._sealed(call.id, plan(call, facts.compensate))
@@ -81,7 +81,7 @@ class Runs:
         connection.execute(steps.delete().where(steps.c.call == call.id))
         row = locked(connection, call.principal.agent, call.run)
         if row is not None and row.state == "active" and row.calls > 0:
-            self._update(connection, row, {"calls": row.calls - 1})
+            self._update(connection, row, calls=row.calls - 1)
 
     def settle(self, connection: Connection, call: str, happened: bool) -> None:
         """A person found out what became of a call of unknown outcome: it can be undone now, or need not be."""
@@ -116,8 +116,7 @@ class Runs:
             self._open(connection, agent, run, lease, calls=0)
         if state == "active":
             if row is not None:
-                values: dict[str, Any] = {"touched": now}
-                self._update(connection, row, values if lease is None else values | {"lease": lease or None})
+                self._touch(connection, row, lease)
             return True
         if state == "finished":
             connection.execute(steps.delete().where(steps.c.agent == agent, steps.c.run == run))
@@ -162,7 +161,14 @@ class Runs:
         times = {"opened": now, "touched": now, "lease": lease or None}
         connection.execute(runs.insert().values(agent=agent, run=run, state="active", calls=calls, **times))
 
-    def _update(self, connection: Connection, row: Row[Any], values: dict[str, Any]) -> None:
+    def _touch(self, connection: Connection, row: Row[Any], lease: float | None, **values: int) -> None:
+        """Something happened in the run; `lease` is what was said of it: None nothing, 0 that it has none any more."""
+        if lease is None:
+            self._update(connection, row, touched=self._clock(), **values)
+        else:
+            self._update(connection, row, touched=self._clock(), lease=lease or None, **values)
+
+    def _update(self, connection: Connection, row: Row[Any], **values: Any) -> None:
         connection.execute(runs.update().where(runs.c.agent == row.agent, runs.c.run == row.run).values(**values))
 
     # -- reading
@@ -191,11 +197,6 @@ class Runs:
 
 def _place(call: str) -> str:
     return f"steps/{call}"
-
-
-def _bounded(call: Call) -> bool:
-    ceilings = None if call.permit is None else call.permit.ceilings
-    return ceilings is not None and (ceilings.calls is not None or ceilings.seconds is not None)
 
 
 def _check_ceilings(call: Call, row: Row[Any], now: float) -> None:

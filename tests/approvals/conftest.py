@@ -5,18 +5,11 @@ from pathlib import Path
 
 import pytest
 from approvals_parts import Clock, Desk
-from recorder import Nursery
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
 
 
 @pytest.fixture

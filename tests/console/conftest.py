@@ -15,12 +15,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Office]:
     folder: Path = tmp_path_factory.mktemp("office")
     with Office(folder, nursery) as office:

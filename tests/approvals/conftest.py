@@ -7,11 +7,6 @@ import pytest
 from approvals_parts import Clock, Desk
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

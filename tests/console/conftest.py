@@ -10,11 +10,6 @@ from recorder import Nursery
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Office]:
     folder: Path = tmp_path_factory.mktemp("office")
     with Office(folder, nursery) as office:

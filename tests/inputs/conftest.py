@@ -7,11 +7,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def corpora() -> Path:
     """The folder of corpora, which are no part of this repository."""
     named = os.environ.get("TOOLGATE_CORPORA", "")

@@ -7,11 +7,6 @@ import pytest
 from ledger_parts import Books
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
     """A store whose writer runs, and the ledger in it."""

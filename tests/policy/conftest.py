@@ -38,8 +38,3 @@ def build(write: Callable[[Mapping[str, str | bytes]], Path]) -> Callable[..., P
         return load(write(files), SERVERS)
 
     return build
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"

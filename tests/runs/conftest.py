@@ -8,11 +8,6 @@ from deeds import Workshop
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A tool server that all tests of the folder share: what they do there they tell apart by its name."""
     workshop = Workshop(Path(tmp_path_factory.mktemp("workshop")))

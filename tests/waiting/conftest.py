@@ -7,11 +7,6 @@ from waiting_office import Office, office
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """A gateway that holds calls for as long as a test may take."""
     with office(tmp_path_factory.mktemp("desk"), hold=20.0) as made:

@@ -107,6 +107,7 @@ async def test_logging_tool(request: Request) -> dict[str, Any]:
 async def test_reconnection(request: Request) -> dict[str, Any]:
     """Closes the stream of its own request, then answers: the client has to come back for it."""
     if request.ctx.close_sse_stream is not None:
+        await anyio.sleep(STEP)  # the SDK sends the event that makes it resumable from a task of its own
         await request.ctx.close_sse_stream()
         await anyio.sleep(2 * STEP)
     return said("The answer came after the stream was closed.")

@@ -54,7 +54,8 @@ class ScriptedAgent(BasePipelineElement):
     """Makes the calls of a user task's ground truth through the gateway; after the first, all those of the attack.
 
     It gives the user the task's own answer only when each call of the task was answered, with the words of the tool.
-    Afterwards `user_tickets` and `attack_tickets` say how many calls of either waited for a person.
+    Afterwards `done` says whether that was so, `user_tickets` and `attack_tickets` how many calls of either waited for
+    a person.
     """
 
     task: BaseUserTask[Any]
@@ -62,6 +63,7 @@ class ScriptedAgent(BasePipelineElement):
     server: ToolServer
     reviewer: Reviewer
     token: str
+    done: bool = False
     user_tickets: int = 0
     attack_tickets: int = 0
     _ran: list[FunctionCall] = field(default_factory=list)
@@ -76,8 +78,8 @@ class ScriptedAgent(BasePipelineElement):
     ) -> tuple[str, FunctionsRuntime, TaskEnvironment, Sequence[ChatMessage], dict[str, Any]]:
         """What the suite calls; it judges by `env`, which the tool server changes, and by the messages returned."""
         self.server.environment = env
-        done = anyio.run(self._work, env)
-        said = self.task.GROUND_TRUTH_OUTPUT if done else GAVE_UP
+        self.done = anyio.run(self._work, env)
+        said = self.task.GROUND_TRUTH_OUTPUT if self.done else GAVE_UP
         answer = ChatAssistantMessage(
             role="assistant", content=[text_content_block_from_string(said)], tool_calls=self._ran
         )

@@ -45,7 +45,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the suite says of a run. `tickets` are those of the attacker's calls, else, without one, of the user's."""
+    """What became of a run. `useful`: the suite says so, and each of the user's calls was answered, for some of the
+    suite's judges ask little. `reached`: the suite says that the attack reached its goal. `tickets` are those of the
+    attacker's calls, or of the user's where nobody attacks.
+    """
 
     run: Run
     useful: bool
@@ -90,10 +93,11 @@ def replay(name: str, policies: Sequence[str]) -> tuple[dict[str, list[Outcome]]
 
 
 def judge(suite: Any, run: Run, running: Gateway, server: ToolServer, environment: Any) -> Outcome:
-    """Have the agent work, and the suite say what became of it."""
+    """Have the agent work, and the suite judge."""
     reviewer = Reviewer(running.url, running.reviewer)
     agent = ScriptedAgent(run.task, run.attack, server, reviewer, running.tokens[run.agent])
     useful, reached = suite.run_task_with_pipeline(agent, run.task, run.attack, {}, environment=environment)
+    useful = useful and agent.done
     if run.attack is None:
         return Outcome(run, useful, False, agent.user_tickets)
     return Outcome(run, useful, reached, agent.attack_tickets)

@@ -17,7 +17,8 @@ class GatewaySection(Section):
     """Where the gateway listens and where its files are. Port 0 takes a free one; sizes are in bytes.
 
     `database` is the URL of a PostgreSQL database; it may have a password in it, so it is not shown. `replica` is the
-    name of this process among those that share it, `address` where the others reach it.
+    name of this process among those that share it, `address` where the others reach it. A client has `client_timeout`
+    seconds to send a request, and to take an answer.
     """
 
     host: str = "127.0.0.1"
@@ -29,6 +30,8 @@ class GatewaySection(Section):
     address: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    client_timeout: Number = 30.0
+    max_connections: Count = 4096
     max_body: Count = 1_048_576
     max_result: Count = 1_048_576
     page_size: Count = 200

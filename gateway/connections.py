@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         size, coded = len(self.url), 0
         for name, value in self.headers:
-            size += len(name) + len(value)
+            size += len(name) + len(value) + 4
             if name == b"transfer-encoding":
                 coded += 1 if value.lower() == b"chunked" else 2
         version = self.parser.get_http_version()

@@ -28,6 +28,7 @@ FLOORS = (
             "logs",
             "lock",
             "migrate",
+            "migrations",
             "sdk",
             "settings",
             "strict",

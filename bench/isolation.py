@@ -62,9 +62,8 @@ class Bench:
             _, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port)
             writer.write(load.request(url, "echo", number, "hang", self.token))
             writers.append(writer)
-            if number % 20 == 19:
-                await asyncio.sleep(0.02)
-        await self.until(lambda: len(self.upstream.net_connections("tcp")) > count)
+            if number % 50 == 49 or number + 1 == count:
+                await self.until(lambda: len(self.upstream.net_connections("tcp")) > len(writers))
         return writers
 
     async def leave(self, writers: list[asyncio.StreamWriter]) -> None:

@@ -131,13 +131,13 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        size, coded = len(self.url), 0
+        coded = 0
         for name, value in self.headers:
-            size += len(name) + len(value) + 4
             if name == b"transfer-encoding":
                 coded += 1 if value.lower() == b"chunked" else 2
         version = self.parser.get_http_version()
-        if size > HEAD:
+        # What came may be a body as well, for the most part.
+        if self._head > HEAD and sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD - len(self.url):
             self._refusal = _OVERSIZE
             raise ValueError(_OVERSIZE)
         if (

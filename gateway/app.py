@@ -189,7 +189,7 @@ class Gateway:
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work.append(self.admin.run())
+        work += [self.admin.run(), self._evict()]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -213,18 +213,24 @@ class Gateway:
         while True:
             await asyncio.sleep(_REFRESH)
             try:
-                self.tokens.refresh_if_changed()
+                await aside(self.tokens.refresh_if_changed)
                 self.door.evict(self.tokens.valid)
-                self._follow_modes()
-                self.registration.refresh()
+                await self._follow_modes()
+                await self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
-    def _follow_modes(self) -> None:
-        if self.state.modes.refresh_if_changed():
+    async def _evict(self) -> None:
+        """Tokens run out, also while the database does not answer and nothing can be looked at."""
+        while True:
+            await asyncio.sleep(_REFRESH)
+            self.door.evict(self.tokens.valid)
+
+    async def _follow_modes(self) -> None:
+        if await aside(self.state.modes.refresh_if_changed):
             agents = [each.agent for each in self.state.modes.listed()]
             self.metrics.read_only_for(agents)
             names = ", ".join(agent or "the whole gateway" for agent in agents)

@@ -17,8 +17,8 @@ from gateway_process import GatewayProcess
 from raw_client import Modern, Reply
 
 from gateway.config import load
-from gateway.identity import secret_key
 from gateway.replicas import Replica, listed
+from gateway.secret import secret_key
 from gateway.state import State
 
 NAMES = ("one", "two", "three")

@@ -120,8 +120,7 @@ class Registration:
             asyncio.get_running_loop().call_later(_TRY_AGAIN, self._wake.set)
             return
         self._failing = False
-        self._pins.refresh_if_changed()
-        self._take(upstream)
+        self.refresh()  # of all upstreams: another replica may have recorded what others of them offer
 
     def _take(self, upstream: Upstream) -> None:
         name, before = upstream.name, self._catalog.offer(upstream.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
+import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -108,3 +109,10 @@ class Balanced:
     async def call(self, tool: str, arguments: Mapping[str, Any], **meta: Any) -> Reply:
         agent = self.agents[next(self._turns) % len(self.agents)]
         return await agent.call(tool, arguments, **meta)
+
+
+def metric(gateway: GatewayProcess, sample: str) -> float:
+    """The value of a sample, named with its labels as it is exposed."""
+    with urllib.request.urlopen(gateway.url("/metrics"), timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))

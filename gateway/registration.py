@@ -120,7 +120,7 @@ class Registration:
             asyncio.get_running_loop().call_later(_TRY_AGAIN, self._wake.set)
             return
         self._failing = False
-        await aside(self._pins.refresh_if_changed)
+        await self.refresh()  # of all upstreams: another replica may have recorded what others of them offer
         self._take(upstream)
 
     def _take(self, upstream: Upstream) -> None:

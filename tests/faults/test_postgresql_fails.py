@@ -52,9 +52,10 @@ def hanging(server: Server) -> Iterator[None]:
     processes = [head, *head.children()]
     for process in processes:
         process.suspend()
-    yield
-    for process in processes:
-        if process.is_running():
+    try:
+        yield
+    finally:
+        for process in processes:
             process.resume()
 
 

@@ -210,6 +210,7 @@ class Gateway:
             await self.tasks.close()
             await self.undoing.close()
             await _end(tasks)
+            await self.state.ledger.close()
             await self.replicas.leave()
             await _end([beating])
             self.tokens.close()

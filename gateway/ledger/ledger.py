@@ -203,7 +203,7 @@ class Ledger:
             await asyncio.sleep(_AGAIN)
 
     async def close(self) -> None:
-        """Write what could not be written, as far as that takes a moment only: who comes next would take it for lost."""
+        """Write what could not be written, as far as that takes a moment: who comes next would take it for lost."""
         until = time.monotonic() + _FAREWELL
         while self._owed and time.monotonic() < until:
             owed, self._owed = self._owed, []

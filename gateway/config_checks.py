@@ -82,6 +82,8 @@ def _gateway(gateway: Mapping[str, Any]) -> Iterator[Found]:
             'write it like "postgresql://toolgate@db.example.com/toolgate", with %40 for @ and the like in a password, '
             "or leave it out for SQLite",
         )
+    if isinstance(url := gateway.get("address"), str):
+        yield from _address(("gateway", "address"), url, "http://gateway-1:8080")
     yield from _each_host(gateway, "allowed_hosts", "", "tools.example.com:*")
     yield from _each_host(gateway, "allowed_origins", "https?://", "https://tools.example.com")
 

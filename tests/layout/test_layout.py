@@ -48,6 +48,8 @@ FLOORS = (
             "state",
             "confidence",
             "evidence",
+            "breakers",
+            "replicas",
         ),
     ),
     ("controls",),

@@ -146,11 +146,12 @@ class Verification:
                 continue  # it was altered, which its digest tells
 
     def _range(self, page: Iterable[Row]) -> None:
+        chains = self.report.chains
         for row in page:
             chain, n = row[CHAIN], row[N]
             if isinstance(n, int):
-                first, last = self.report.chains.get(chain, (n, n))
-                self.report.chains[chain] = (first, max(n, last))
+                known = chains.get(chain)
+                chains[chain] = (n if known is None else known[0], n)
 
     def _count(self, walk: Walk) -> None:
         report = self.report

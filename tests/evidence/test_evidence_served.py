@@ -127,7 +127,7 @@ async def test_an_altered_log_fails_verification(nursery: Nursery, tmp_path: Pat
         with sqlite3.connect(tmp_path / "var" / "toolgate.db") as database:
             database.execute("UPDATE events SET agent = 'eve' WHERE kind = 'token'")
         told = audit(gateway, "verify", status=1)
-        assert "WRONG  main/" in told and "1 places are wrong" in told
+        assert "WRONG  main/" in told and "Wrong places: 1." in told
         gateway.start()
         gateway.stop()
         assert "WRONG" in audit(gateway, "verify", status=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ _POLL = 0.5
 _LATE = 200
 _MOST = 100
 """Events of one call that are shown."""
-_WIDTHS = (23, 14, 10, 14, 30, 16)
+_WIDTHS = (23, 12, 10, 12, 26, 32)
 """Of the columns, where each line is printed before the next is known."""
 _HEADER = ("AT", "EVENT", "KIND", "AGENT", "TOOL", "CALL", "WHAT")
 _DETAIL = 80
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+"""Shown by its beginning, as elsewhere."""
 
 
 def tail(arguments: argparse.Namespace) -> int:
@@ -160,6 +163,8 @@ _SAYS = {
     "run": ("state", "why"),
     "undo": ("result", "why", "ticket"),
     "key": ("key", "by"),
+    "guard": ("masked", "stripped", "withheld", "cut", "markers"),
+    "notice": ("deed", "kind", "problem"),
 }
 """What of `data` one line has room for."""
 
@@ -167,8 +172,8 @@ _SAYS = {
 def told(event: Event) -> str:
     """What an event says, in few words."""
     values = [event.data.get(name) for name in _SAYS.get(event.kind, ())]
-    words = [event.reason or "", *(value if isinstance(value, str) else json.dumps(value) for value in values if value)]
-    text = one_line(" ".join(word for word in words if word))
+    words = [event.reason, *(value if isinstance(value, str) else json.dumps(value) for value in values if value)]
+    text = one_line(" ".join(_DIGEST.sub(r"\1", word) for word in words if word))
     return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
 
 

@@ -115,7 +115,7 @@ def _tell(report: Report) -> None:
     if report.archived:
         print(f"{report.archived} events in archives")
     if report.checkpoint is not None:
-        since = f", {report.unwitnessed} events since" if report.unwitnessed else ""
+        since = f"; {report.unwitnessed} of the events came after it" if report.unwitnessed else ""
         print(f"{report.checkpoints} checkpoints, the last of {moment(report.checkpoint)}{since}")
-    verdict = f"{len(report.faults)} places are wrong." if report.faults else "All of it is what was written."
+    verdict = f"Wrong places: {len(report.faults)}." if report.faults else "All of it is what was written."
     print(f"{report.events} events in {report.seconds:.1f} s. {verdict}")

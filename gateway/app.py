@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
+from gateway.admin.upstreams import Upstreams
 from gateway.aside import aside, end
 from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
@@ -112,7 +113,8 @@ class Gateway:
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
-        self.admin = Admin(config, state, catalog, lambda: self.policy)
+        upstreams = Upstreams(self.upstreams, catalog, registration, self.controls)
+        self.admin = Admin(config, state, catalog, lambda: self.policy, upstreams)
         self.site = Starlette(
             routes=[
                 *self.admin.routes(),
@@ -160,7 +162,7 @@ class Gateway:
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        controls = order.controls(parts)
+        self.controls = controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
         chain = order.chain(controls, bridge.send)
         self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)

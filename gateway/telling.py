@@ -92,7 +92,7 @@ def _came(entry: Entry) -> Iterator[Line]:
         return
     outcome = _OUTCOMES.get(entry.outcome, Line("plain", str(entry.outcome)))
     reason = f" ({entry.reason.replace('_', ' ')})" if entry.reason else ""
-    yield Line(outcome.tone, f"{outcome.text}{reason}{'' if entry.ms is None else f', after {_short(entry.ms)}'}.")
+    yield Line(outcome.tone, f"{outcome.text}{reason}{'' if entry.ms is None else f', after {short(entry.ms)}'}.")
     if entry.settled is not None:
         yield Line("quote", entry.settled)
     if entry.undoes is None and entry.by is not None:
@@ -123,7 +123,7 @@ def _decided(said: Said) -> Line:
     verdict = "approved" if said.verdict == "approve" else "rejected"
     edited = ", with other arguments" if said.edited else ""
     tone: Tone = "good" if said.verdict == "approve" else "bad"
-    return Line(tone, f"{said.reviewer} {verdict} it after {_short(said.waited * 1000)}{edited}.")
+    return Line(tone, f"{said.reviewer} {verdict} it after {short(said.waited * 1000)}{edited}.")
 
 
 def _why(entry: Entry) -> Iterator[Line]:
@@ -147,11 +147,12 @@ def summary(story: Story) -> str:
     counts = {name.replace("_", " "): number for name, number in story.counts.items()}
     told = [f"{number} {name}" for name, number in counts.items()]
     state = "" if story.state is None else f" It is {story.state.replace('_', ' ')}."
-    waited = f" Waited {_short(story.waited * 1000)} for people." if story.waited else ""
+    waited = f" Waited {short(story.waited * 1000)} for people." if story.waited else ""
     spent = "; ".join(cost(account, amount) for account, amount in story.spent.items())
     calls = f"Calls: {', '.join(told)}." if told else "No calls."
-    return f"{calls} It took {_short(story.lasted * 1000)}.{state}{waited}{f' Spent: {spent}.' if spent else ''}"
+    return f"{calls} It took {short(story.lasted * 1000)}.{state}{waited}{f' Spent: {spent}.' if spent else ''}"
 
 
-def _short(ms: float) -> str:
+def short(ms: float) -> str:
+    """A span given in milliseconds, for people."""
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 60_000 else lasting(ms / 1000)

@@ -18,7 +18,7 @@ from gateway.admin.upstreams import Upstreams
 from gateway.catalog import Catalog
 from gateway.policy import Policy
 from gateway.policy.explain import role, terms
-from gateway.policy.matrix import BOUNDED, MEANING, Matrix, matrix
+from gateway.policy.matrix import MEANING, Matrix, matrix
 from gateway.policy.objects import objects
 from gateway.store import Store
 from gateway.story import Story, cost, tell
@@ -93,7 +93,7 @@ class Looks:
         shown, agent = self.insight.matrix(), query.get("agent", "")
         if agent and agent not in shown.agents:
             raise Stopped(404, "not_found", "No agent of this name has a policy.")
-        told: dict[str, Any] = {"meaning": MEANING, "bounded": BOUNDED, "terms": terms, "role": role}
+        told: dict[str, Any] = {"meaning": MEANING, "terms": terms, "role": role}
         return self._page("matrix.html", session, "matrix", shown=shown, agent=agent, **told)
 
     def upstreams(self, session: Session) -> Response:

@@ -18,6 +18,7 @@ MEANING: dict[Access, str] = {
     "gate": "may call it through a gate, with any arguments",
     "no": "may not call it, and does not see it",
 }
+_TERMS = ("bind", "gate", "limit", "budget")
 BOUNDED = "up to a limit or budget"
 
 
@@ -32,6 +33,16 @@ class Cell:
     def bounded(self) -> bool:
         """Whether a rule limits how often, or how much of something."""
         return self.access != "no" and any(rule.limit or rule.budget for rule in self.rules)
+
+    @property
+    def asks(self) -> list[str]:
+        """What the rules that allow it look at or ask for: where, bind, gate, limit, budget."""
+        allows = [rule for rule in self.rules if rule.effect == "allow"]
+        asked = {name for rule in allows for name in terms(rule)}
+        return [
+            *(["where"] if any(rule.where for rule in self.rules) else []),
+            *(name for name in _TERMS if name in asked),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

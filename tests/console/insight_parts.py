@@ -8,7 +8,7 @@ from typing import Any
 
 from console_parts import REFUND, Office, ask
 
-ATTACK = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}'
 RUN = f"../{ATTACK}/?&#%2e%00 é"
 """An agent may call its run so: it is printable."""
 

@@ -159,6 +159,10 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// On a phone the page's own name may be beyond the edge.
+const current = document.querySelector("nav [aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.clientWidth / 2;
+
 tick();
 setInterval(tick, 1000);
 if (page === "waiting" || page === "ticket") listen();

@@ -71,6 +71,13 @@ def heading(entry: Entry) -> str:
     return "called" if entry.kind == "call" else "was refused"
 
 
+def digested(entry: Entry) -> str | None:
+    """What is said in place of arguments that are not recorded as they were."""
+    if entry.arguments.keys() != {"bytes", "digest"}:
+        return None
+    return f"{entry.arguments['bytes']} bytes of arguments, recorded by digest only"
+
+
 def lines(entry: Entry) -> Iterator[Line]:
     """What came of it, first of all; then why, what it took, who said what."""
     if entry.kind == "run":

@@ -21,7 +21,7 @@ from gateway.policy.explain import compact
 from gateway.runs import Run
 from gateway.state import State
 from gateway.story import Story, agents_of, story_json, tell
-from gateway.telling import heading, lines, summary
+from gateway.telling import digested, heading, lines, summary
 from gateway.times import moment
 
 _STANDING = {"done": "can be undone", "undone": "undone", "stuck": "wait for people", "settled": "settled by hand"}
@@ -88,7 +88,7 @@ def _told_lines(story: Story) -> Iterator[str]:
         yield ""
         yield one_line(f"+{entry.at - story.began:.3f} s  {story.agent}: {heading(entry)}{target}{call}")
         if entry.arguments:
-            yield one_line(f"    {compact(dict(entry.arguments), _CUT)}")
+            yield one_line(f"    {digested(entry) or compact(dict(entry.arguments), _CUT)}")
         yield from (one_line(f'    "{text}"' if tone == "quote" else f"    {text}") for tone, text in lines(entry))
 
 

@@ -42,8 +42,8 @@ class Event:
 class Wanted:
     """Which events: those that are all of what is given here. Times are seconds since the epoch, `until` is outside.
 
-    `tool` is a tool of `server`, or of any; `kinds` are several of which any will do; `after` are those with a larger
-    `seq`, `before` those with a smaller one.
+    `tool` is a tool of `server`, or of any; `kinds` are several of which any will do; `n` is a place in `chain`; `seq`
+    is one of them, `after` are those with a larger one, `before` those with a smaller one.
     """
 
     agent: str | None = None
@@ -56,12 +56,15 @@ class Wanted:
     reason: str | None = None
     since: float | None = None
     until: float | None = None
+    chain: str | None = None
+    n: int | None = None
+    seq: int | None = None
     after: int | None = None
     before: int | None = None
 
     def select(self) -> Select[Any]:
         of = select(events)
-        for name in ("agent", "server", "tool", "run", "call", "kind", "reason"):
+        for name in ("agent", "server", "tool", "run", "call", "kind", "reason", "chain", "n", "seq"):
             if (value := getattr(self, name)) is not None:
                 of = of.where(events.c[name] == value)
         if self.kinds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,7 +57,7 @@ def search(store: Store, wanted: Wanted) -> Found:
 
 def one(store: Store, seq: int) -> Event | None:
     """The event at this place of the log."""
-    return next(iter(newest(store, replace(Wanted(), after=seq - 1, before=seq + 1), 1)), None)
+    return next(iter(newest(store, Wanted(seq=seq), 1)), None)
 
 
 def _moment(given: Mapping[str, str], name: str, now: float) -> float | None:
@@ -83,19 +83,6 @@ def _place(text: str | None) -> int | None:
 
 
 def event_json(event: Event) -> dict[str, Any]:
-    """An event as the API tells it."""
-    return {
-        "seq": event.seq,
-        "at": exactly(event.at),
-        "kind": event.kind,
-        "call": event.call or None,
-        "agent": event.agent or None,
-        "server": event.server or None,
-        "tool": event.tool or None,
-        "run": event.run,
-        "reason": event.reason,
-        "data": event.data,
-        "chain": event.chain,
-        "n": event.n,
-        "digest": event.digest,
-    }
+    """An event as the API tells it, and `toolgate audit` too."""
+    names = ("seq", "kind", "call", "agent", "server", "tool", "run", "reason", "data", "chain", "n", "digest")
+    return {"at": exactly(event.at), **{name: getattr(event, name) for name in names}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gateway.cli.argument_types import port
-from gateway.cli.verbs import access, work
+from gateway.cli.verbs import access, evidence, work
 from gateway.cli.verbs.given import Given
 
 
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     work.approvals(verbs.add_parser("approvals", help="list, show and decide on calls that wait for people"), given)
     access.read_only(verbs.add_parser("read-only", help="let only tools run that change nothing"), given)
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
+    evidence.audit(verbs.add_parser("audit", help="prove, follow, search and export the log of events"), given)
     return root
 
 

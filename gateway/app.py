@@ -22,7 +22,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
-from gateway.admin.upstreams import Upstreams
 from gateway.aside import aside, end
 from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
@@ -113,8 +112,7 @@ class Gateway:
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
-        upstreams = Upstreams(self.upstreams, catalog, registration, self.controls)
-        self.admin = Admin(config, state, catalog, lambda: self.policy, upstreams)
+        self.admin = Admin(config, state, catalog, lambda: self.policy, self.upstreams, registration, self.controls)
         self.site = Starlette(
             routes=[
                 *self.admin.routes(),

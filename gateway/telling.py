@@ -103,9 +103,9 @@ def _came(entry: Entry) -> Iterator[Line]:
     if entry.settled is not None:
         yield Line("quote", entry.settled)
     if entry.undoes is None and entry.by is not None:
-        yield Line("plain", f"It was undone later, by call {entry.by[:12]}.")
+        yield Line("plain", f"It was undone later, by call {entry.by}.")
     if entry.undoes is not None:
-        yield Line("plain", f"That undoes call {entry.undoes[:12]}.")
+        yield Line("plain", f"That undoes call {entry.undoes}.")
     for found in entry.found:
         yield Line("plain", f"Of its answer: {found}.")
 

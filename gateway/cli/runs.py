@@ -84,7 +84,7 @@ def _told_lines(story: Story) -> Iterator[str]:
     yield one_line(summary(story))
     for entry in story.entries:
         target = f" {entry.server}/{entry.tool}" if entry.tool else ""
-        call = f"  [{entry.call[:12]}]" if entry.call else ""
+        call = f"  [{entry.call}]" if entry.call else ""
         yield ""
         yield one_line(f"+{entry.at - story.began:.3f} s  {story.agent}: {heading(entry)}{target}{call}")
         if entry.arguments:

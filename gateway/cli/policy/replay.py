@@ -73,7 +73,7 @@ def _group(group: Changed) -> str:
         f"  {_calls(group.calls)}: {_decided(group.before)} -> {_decided(group.after)}{already}",
         f"    agents: {_most(group.agents)}; tools: {_most(group.tools)}",
     ]
-    rows = [(each.event.call[:12], each.event.agent, each.target, _given(each)) for each in group.examples]
+    rows = [(each.event.call, each.event.agent, each.target, _given(each)) for each in group.examples]
     return "\n".join(
         [*lines, *(f"    {line}" for line in table(("CALL", "AGENT", "TOOL", "ARGUMENTS"), rows).split("\n"))]
     )

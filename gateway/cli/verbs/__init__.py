@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     access.read_only(verbs.add_parser("read-only", help="let only tools run that change nothing"), given)
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
     evidence.audit(verbs.add_parser("audit", help="prove, follow, search and export the log of events"), given)
+    about = "list the gateways that share the database"
+    verbs.add_parser("replicas", parents=[given.common, given.json], help=about)
     return root
 
 

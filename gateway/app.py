@@ -111,7 +111,7 @@ class Gateway:
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
-        self.admin = Admin(config, state, catalog, lambda: self.policy)
+        self.admin = Admin(config, state, catalog, lambda: self.policy, self.upstreams, registration, self.controls)
         self.site = Starlette(
             routes=[
                 *self.admin.routes(),
@@ -156,7 +156,7 @@ class Gateway:
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        controls = order.controls(parts)
+        self.controls = controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
         chain = order.chain(controls, bridge.send)
         self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)

@@ -50,6 +50,8 @@ FLOORS = (
             "modes",
             "state",
             "confidence",
+            "story",
+            "telling",
             "evidence",
             "breakers",
             "replicas",

@@ -29,6 +29,7 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
+from gateway.gauges import Gauges
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
@@ -37,6 +38,7 @@ from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
+from gateway.mcp_face.served import Served
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.tasks import Tasks
 from gateway.mcp_face.waiting import Waiting
@@ -54,8 +56,9 @@ from gateway.reload import Reload
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
+from gateway.traces import traces
 from gateway.unknown_names import UnknownNames
-from gateway.upstream import Upstream
+from gateway.upstream import Observed, Upstream
 
 log = logging.getLogger("toolgate")
 
@@ -75,7 +78,10 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.state = State(config, self.metrics.committed, chain=config.gateway.replica or socket.gethostname())
+        self.metrics.policy_in_force(self.policy.digest)
+        replica = config.gateway.replica or socket.gethostname()
+        self.traces = traces(config.traces, replica)
+        self.state = State(config, self.metrics.committed, chain=replica)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
@@ -139,13 +145,15 @@ class Gateway:
             state.ledger,
             state.modes,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
+        observed = {name: self._observed(upstream) for name, upstream in self.upstreams.items()}
+        bridge = Bridge(observed, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
         controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
         chain = order.chain(controls, bridge.send)
         self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)
-        relay = Relay(self.catalog, lists, self.waiting, throttle.admit)
+        served = Served(self.metrics.served, self.traces)
+        relay = Relay(self.catalog, lists, self.waiting, throttle.admit, served)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         self.tasks = Tasks(relay, self.waiting, patience)
         listen = Listen(self.audience, lists, self.watch, self.tasks)
@@ -157,6 +165,10 @@ class Gateway:
         modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body)
         visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
+
+    def _observed(self, upstream: Upstream) -> Observed:
+        transport = "tcp" if self.config.server(upstream.name).url is not None else "pipe"
+        return Observed(upstream, transport, self.metrics.sent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -189,7 +201,7 @@ class Gateway:
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work.append(self.admin.run())
+        work += [self.admin.run(), Gauges(self.store, self.metrics, lambda: self.policy).run()]
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -202,6 +214,7 @@ class Gateway:
             self.tokens.close()
             self.pins.close()
             self.state.close()
+            self.traces.close()
 
     def leave(self) -> None:
         """The gateway is told to stop: what is held open for long is answered, or ends."""
@@ -252,6 +265,7 @@ class Gateway:
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
         self.policy = policy
+        self.metrics.policy_in_force(policy.digest)
         self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))

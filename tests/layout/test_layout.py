@@ -32,7 +32,7 @@ FLOORS = (
             "settings",
             "strict",
         ),
-        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
+        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail", "traces"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
@@ -43,7 +43,7 @@ FLOORS = (
     ("mcp_face", "admin", "own", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names", "publication"),
+        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -18,7 +18,7 @@ from gateway.metrics import Metrics
 from gateway.policy import Policy
 from gateway.runs.rows import RunState
 from gateway.store import Store
-from gateway.tables import accounts, events, runs, tickets
+from gateway.tables import accounts, runs, tickets
 from gateway.terms import SECONDS, Budget
 
 log = logging.getLogger("toolgate")
@@ -54,7 +54,7 @@ class Gauges:
             await asyncio.sleep(_LOOK)
 
     def _look(self) -> None:
-        metrics, now, chain = self._metrics, self._clock(), self._store.database.chain
+        metrics, now = self._metrics, self._clock()
         waiting = select(func.min(tickets.c.opened), func.min(tickets.c.expires)).where(tickets.c.state == "pending")
         opened, expires = tuple(self._store.read(waiting)[0])
         metrics.oldest_ticket.set(0.0 if opened is None else max(0.0, now - opened))
@@ -63,10 +63,6 @@ class Gauges:
         states = {row.state: row.runs for row in self._store.read(counted)}
         for state in get_args(RunState):
             metrics.runs.labels(state).set(states.get(state, 0))
-        last = select(events.c.n).where(events.c.chain == chain)
-        order = events.c.n if self._store.database.postgresql else events.c.seq
-        head = self._store.read(last.order_by(order.desc()).limit(1))
-        metrics.chain_height.labels(chain).set(head[0].n if head else 0)
 
     def _spent(self, budgets: Mapping[_Labels, Budget]) -> dict[_Labels, tuple[int, int]]:
         """Of each budget what its current window has taken, and what it allows."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import bearer
 from gateway.call import Principal
 from gateway.changes import Changes, bump
-from gateway.errors import ConfigError, Problem, Unauthenticated
+from gateway.errors import Unauthenticated
 from gateway.events import event_row, insert_events
+from gateway.keyfile import key_in, key_problem
 from gateway.store import Store
 from gateway.tables import tokens
 
@@ -186,41 +185,14 @@ def secret_key(folder: Path) -> bytes:
     Raises ConfigError when others may read the file or it holds something else.
     """
     path = folder / _KEY_FILE
-    if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_key(path)
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        content = file.read(128).strip()
-    if mode & ~0o600:
-        raise _key_problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
+    content = key_in(path, lambda: secrets.token_hex(32).encode() + b"\n")
     try:
-        key = bytes.fromhex(content.decode("ascii"))
+        key = bytes.fromhex(content.strip().decode("ascii"))
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise _key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
+        raise key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
     return key
-
-
-def _create_key(path: Path) -> None:
-    """Write a new key aside and link it into place: nobody sees half a file, and of two writers one wins."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(aside)
-    except FileExistsError:
-        log.debug("another process made %s first", path)
-    finally:
-        aside.unlink()
-
-
-def _key_problem(path: Path, message: str, fix: str) -> ConfigError:
-    return ConfigError([Problem(str(path), "file", message, fix)])
 
 
 def _unauthenticated() -> Unauthenticated:

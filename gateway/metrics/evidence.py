@@ -26,19 +26,37 @@ class OfEvidence:
         self.gaps = Counter(
             "toolgate_event_gaps", "Times that events could be written no longer, for a while.", registry=registry
         )
-        self.chain_height = Gauge(
-            "toolgate_chain_height", "Events in the chain that this process writes.", ["chain"], registry=registry
-        )
-        self.checkpoint_at = Gauge(
-            "toolgate_checkpoint_timestamp_seconds", "When the last checkpoint was written.", registry=registry
-        )
-        self.checkpoint_lag = Gauge(
-            "toolgate_checkpoint_lag_seconds",
-            "For how long the oldest event has waited that no checkpoint speaks of; 0 when there is none.",
+        self._of_audit(registry)
+
+    def _of_audit(self, registry: CollectorRegistry) -> None:
+        self.audit_height = Gauge(
+            "toolgate_audit_height",
+            "Place of the last event of a chain that was computed again.",
+            ["chain"],
             registry=registry,
         )
-        self.checkpoint_failures = Counter(
-            "toolgate_checkpoint_failures", "Attempts to write a checkpoint that failed.", registry=registry
+        self.audit_verified = Gauge(
+            "toolgate_audit_verified_timestamp_seconds",
+            "When new events were last computed again, seconds since the epoch.",
+            registry=registry,
+        )
+        self.audit_checkpoint = Gauge(
+            "toolgate_audit_checkpoint_timestamp_seconds",
+            "When the last checkpoint was written, seconds since the epoch.",
+            registry=registry,
+        )
+        self.audit_unwitnessed = Gauge(
+            "toolgate_audit_unwitnessed_events", "Events that no checkpoint has seen yet.", registry=registry
+        )
+        self.audit_checkpoint_ok = Gauge(
+            "toolgate_audit_checkpoint_ok",
+            "Whether checkpoints can be written to the file, and sent to the URL: 1 or 0.",
+            ["to"],
+            registry=registry,
+        )
+        self.audit_checkpoint_ok.labels("file").set(1)
+        self.audit_faults = Counter(
+            "toolgate_audit_faults", "Places at which the log of events was found altered.", registry=registry
         )
 
     def committed(self, rows: int, seconds: float) -> None:

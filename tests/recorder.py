@@ -61,7 +61,9 @@ class Recorder:
         text = arguments.get("text", "")
         secret = ctx.request.headers.get("authorization") if ctx.request else os.environ.get("SECRET")
         meta: Any = ctx.meta or {}
-        self.write(tool=params.name, text=text, secret=secret, key=meta.get("toolgate/key"))
+        self.write(
+            tool=params.name, text=text, secret=secret, key=meta.get("toolgate/key"), trace=meta.get("traceparent")
+        )
         if params.name == "crash":
             os._exit(3)
         if params.name == "ask":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -13,14 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
-from gateway.aside import aside
+from gateway.aside import aside, end
+from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
 from gateway.candidate import build, changes, signature
@@ -29,6 +29,7 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
+from gateway.evidence.keeping import Evidence
 from gateway.gauges import Gauges
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
@@ -51,8 +52,11 @@ from gateway.own.mark_run import mark_run
 from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
+from gateway.probes import probes
 from gateway.registration import Registration
 from gateway.reload import Reload
+from gateway.replicas import Replicas
+from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
@@ -65,8 +69,6 @@ log = logging.getLogger("toolgate")
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_FAREWELL = 1.0
-"""Seconds that upstreams then have; a process that takes longer is killed."""
 
 
 class Gateway:
@@ -78,16 +80,19 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.metrics.policy_in_force(self.policy.digest)
-        replica = config.gateway.replica or socket.gethostname()
-        self.traces = traces(config.traces, replica)
-        self.state = State(config, self.metrics.committed, chain=replica)
+        name = config.gateway.replica or socket.gethostname()
+        self.traces = traces(config.traces, name)
+        kept = Kept(config.audit.results, self.secrets, config.gateway.max_result)
+        self.state = State(config, self.metrics.committed, chain=name, shown=kept)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.replicas = self._replicas(name)
+        self.evidence = Evidence(config, self.state, self.metrics, name, self.replicas.on_duty)
+        self.breakers = Breakers(self.store, self.state.owner)
         self.undoing = self._undoing(config)
         self.own = self._own_tools()
         self.catalog.put(self.own.offer())
@@ -101,7 +106,8 @@ class Gateway:
         }
         offered = registration.offered
         self.names = UnknownNames(lambda: self.policy, offered, config.servers, self.metrics)
-        self.reload = Reload(config.policies_dir, seen, lambda: build(config, offered()), self._adopt, self.metrics)
+        failed, folder = self.audit.not_reloaded, config.policies_dir
+        self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
         self.parking = Parking(config.gateway.ask_timeout)
@@ -109,19 +115,21 @@ class Gateway:
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
         self.admin = Admin(config, state, catalog, lambda: self.policy)
-        self.site = Starlette(
-            routes=[
-                *self.admin.routes(),
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        watching = probes(self.store, self.upstreams, lambda: self.settled or self._all_tried(), self.metrics)
+        self.site = Starlette(routes=[*self.admin.routes(), *watching])
+
+    def _replicas(self, name: str) -> Replicas:
+        def stop() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        address, ledger = self.config.gateway.address, self.state.ledger
+        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address, stop)
 
     def _undoing(self, config: Config) -> Undoing:
         approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
         runs, tool = self.state.runs, self.catalog.tool
-        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+        on_duty = self.replicas.on_duty
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only, on_duty)
 
     def _own_tools(self) -> OwnTools:
         approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
@@ -144,6 +152,7 @@ class Gateway:
             state.approvals,
             state.ledger,
             state.modes,
+            self.breakers,
         )
         observed = {name: self._observed(upstream) for name, upstream in self.upstreams.items()}
         bridge = Bridge(observed, Seal(state.derive("seal")), self.own)
@@ -181,18 +190,15 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Connect the upstreams and keep everything going; on the way out nothing is left behind.
 
-        Raises ConfigError when another gateway works with the state folder.
+        Raises ConfigError when another gateway works with the state folder, or under this replica's name.
         """
-        with self.state.alone():
-            self._recover()
+        with self.replicas.joined() as lost:
+            if lost:
+                log.warning(
+                    "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
+                )
             async with self._working():
                 yield
-
-    def _recover(self) -> None:
-        if lost := self.state.ledger.recover():
-            log.warning(
-                "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
-            )
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -200,8 +206,11 @@ class Gateway:
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
-        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work += [self.admin.run(), Gauges(self.store, self.metrics, lambda: self.policy).run()]
+        on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
+        work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
+        work += [self.admin.run(), self.breakers.run(), self.evidence.run()]
+        work.append(Gauges(self.store, self.metrics, lambda: self.policy).run())
+        beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -210,7 +219,10 @@ class Gateway:
             await self.parking.close()
             await self.tasks.close()
             await self.undoing.close()
-            await _end(tasks)
+            await end(tasks)
+            await self.evidence.close()
+            await self.replicas.leave()
+            await end([beating])
             self.tokens.close()
             self.pins.close()
             self.state.close()
@@ -251,6 +263,7 @@ class Gateway:
         """Record which policy is in force, then follow its changes."""
         while True:
             try:
+                await self.evidence.started(self.policy.digest)
                 await self.audit.policy(self.policy.digest, None)
                 break
             except Unrecorded:
@@ -265,30 +278,9 @@ class Gateway:
         changed = await aside(partial(changes, before, policy))
         await self.audit.policy(policy.digest, before.digest)
         self.policy = policy
-        self.metrics.policy_in_force(policy.digest)
         self.tokens.agents = self.state.reviewers.agents = policy.agents
         self.door.evict(self.tokens.valid)
         self.audience.narrow(lambda agent, server, uri: policy.visible(agent, server, uri, "read"))
         self.audience.rights_changed(changed)
         await self.watch()
         return True
-
-    async def _healthz(self, request: Request) -> Response:
-        ok = self.store.failed is None
-        return JSONResponse({"ok": ok, "store": "ok" if ok else "failed"}, 200 if ok else 503)
-
-    async def _readyz(self, request: Request) -> Response:
-        ok = self.store.failed is None and (self.settled or self._all_tried())
-        states = {name: "up" if upstream.up else "down" for name, upstream in self.upstreams.items()}
-        return JSONResponse({"ok": ok, "upstreams": states}, 200 if ok else 503)
-
-    async def _metrics(self, request: Request) -> Response:
-        return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_FAREWELL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +22,8 @@ from gateway.evidence.keys import Keys
 from gateway.evidence.outbox import Outbox
 from gateway.evidence.witness import Witness
 from gateway.metrics import Metrics
-from gateway.store import Store, Work
+from gateway.state import State
+from gateway.store import Work
 
 log = logging.getLogger("toolgate.audit")
 
@@ -53,10 +56,12 @@ class Evidence:
     """
 
     def __init__(
-        self, config: Config, store: Store, metrics: Metrics, writer: str, on_duty: Callable[[], bool] = lambda: True
+        self, config: Config, state: State, metrics: Metrics, writer: str, on_duty: Callable[[], bool]
     ) -> None:
-        self._store = store
+        self._state = state
+        self._store = store = state.store
         self._on_duty = on_duty
+        self._digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
         path, audit = checkpoint_file(config), config.audit
         self._witness = Witness(store, CheckpointFile(path, Keys(config.state_dir)), writer, audit, metrics)
         self._outbox = Outbox(path, audit.checkpoints, metrics) if is_url(audit.checkpoints) else None
@@ -74,10 +79,16 @@ class Evidence:
             for loop in loops:
                 group.create_task(loop)
 
+    async def started(self, policy: str) -> None:
+        """Write down which gateway begins, under the policy with this digest. Raises Unrecorded."""
+        told = {"version": version("toolgate"), "config": self._digest, "policy": policy, "owner": self._state.owner}
+        await self._state.audit.started(told)
+
     async def close(self) -> None:
-        """A last checkpoint; it does not keep the gateway from ending."""
+        """Write down that it ends, and a last checkpoint; neither keeps it from ending."""
         try:
             async with asyncio.timeout(_LAST):
+                await self._state.audit.stopped(self._state.owner)
                 await self._look(closing=True)
                 if self._outbox is not None:
                     await aside(self._outbox.look)

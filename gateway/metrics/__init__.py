@@ -16,12 +16,13 @@ from gateway.metrics.durations import Durations
 from gateway.metrics.evidence import OfEvidence
 from gateway.metrics.people import OfPeople
 from gateway.metrics.policy import OfPolicy
+from gateway.metrics.replicas import OfReplicas
 from gateway.metrics.upstreams import BREAKER_STATES, OfUpstreams
 
 __all__ = ["BREAKER_STATES", "Durations", "Metrics"]
 
 
-class Metrics(OfCalls, OfUpstreams, OfPolicy, OfPeople, OfEvidence):
+class Metrics(OfCalls, OfUpstreams, OfPolicy, OfPeople, OfEvidence, OfReplicas):
     """Every metric the gateway keeps, in a registry of its own. `servers` are shown from the start."""
 
     def __init__(self, servers: Iterable[str] = ()) -> None:
@@ -33,6 +34,7 @@ class Metrics(OfCalls, OfUpstreams, OfPolicy, OfPeople, OfEvidence):
         self._of_runs(registry)
         self._of_tickets(registry)
         self._of_evidence(registry)
+        self._of_replicas(registry)
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""

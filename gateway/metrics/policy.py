@@ -24,9 +24,6 @@ class OfPolicy:
         )
         for result in RELOAD_RESULTS:
             self.reloads.labels(result)
-        self.policy = Gauge(
-            "toolgate_policy_info", "1 for the digest of the policy in force.", ["digest"], registry=registry
-        )
         self.read_only = Gauge(
             "toolgate_read_only",
             "Whether read-only mode is on for an agent; the empty name is the whole gateway: 1 or 0.",
@@ -50,11 +47,6 @@ class OfPolicy:
         self.read_only.labels("").set(0)
         for agent in agents:
             self.read_only.labels(agent).set(1)
-
-    def policy_in_force(self, digest: str) -> None:
-        """Show this digest, and no other."""
-        self.policy.clear()
-        self.policy.labels(digest).set(1)
 
     def budgets(self, spent: Mapping[tuple[str, str, str, str, str], tuple[int, int]]) -> None:
         """Show these budgets, and no other: what is spent and what is allowed, by the labels in BUDGET."""

@@ -48,6 +48,8 @@ FLOORS = (
             "state",
             "confidence",
             "evidence",
+            "breakers",
+            "replicas",
         ),
     ),
     ("controls",),
@@ -55,7 +57,7 @@ FLOORS = (
     ("mcp_face", "admin", "own", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges"),
+        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges", "probes"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -35,6 +35,8 @@ SCHEMA = {
         "text": {"type": "string"},
         "delay": {"type": "number"},
         "card_token": {"type": "string"},
+        "amount": {"type": "integer"},
+        "currency": {"type": "string"},
     },
 }
 

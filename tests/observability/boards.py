@@ -50,7 +50,7 @@ def queries() -> Iterator[Query]:
             for target in panel["targets"]:
                 yield Query(name, panel["title"], target["expr"])
         for annotation in board(name)["annotations"]["list"]:
-            yield Query(name, annotation["name"], annotation["expr"])
+            yield Query(name, annotation["name"], annotation["target"]["expr"])
 
 
 def rules() -> list[dict[str, Any]]:

@@ -15,8 +15,12 @@ import pytest
 from collector import CLIENT, INTERNAL, SERVER, Collector, Seen, collecting
 from gateway_process import GatewayProcess
 from processes import free_port
+from pydantic import ValidationError
 from raw_client import Legacy, Modern, pool
 from recorder import Nursery, Shop, shops, wait_until
+
+from gateway.settings import TraceSettings
+from gateway.traces import traces
 
 pytestmark = pytest.mark.xdist_group("traces")  # one gateway for all of them
 
@@ -213,3 +217,29 @@ async def test_a_collector_that_is_not_there_costs_a_call_nothing(nursery: Nurse
                 reply = await client.call("shop__note", {"text": str(number)})
                 assert reply.ok and reply.seconds < 2
         assert place.gateway.stop() == 0
+
+
+def test_without_the_extra_it_is_said_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry.sdk'] = None\n"
+        "from gateway.errors import ConfigError; from gateway.settings import TraceSettings\n"
+        "from gateway.traces import traces\n"
+        "traces(TraceSettings(), 'a')\n"
+        "try: traces(TraceSettings(endpoint='http://127.0.0.1:1/'), 'a')\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True).stdout
+    assert "traces.endpoint" in told and "install toolgate[otlp]" in told
+
+
+def test_a_collector_has_an_http_address() -> None:
+    with pytest.raises(ValidationError, match="no HTTP address"):
+        TraceSettings(endpoint="127.0.0.1:4317")
+
+
+def test_of_what_no_caller_decided_on_a_share_is_recorded() -> None:
+    made = traces(TraceSettings(endpoint="http://127.0.0.1:9/", share=0.0), "a")
+    assert made.request("tools/call", {}, {}) is None
+    assert made.request("tools/call", {"traceparent": parent(TRACE, "00")}, {}) is None
+    asked = made.request("tools/call", {"traceparent": parent(TRACE)}, {})
+    assert asked is not None and asked.carried({"baggage": "a=1"})["traceparent"].startswith(f"00-{TRACE}-")

@@ -39,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, metavar="FOLDER", help="made when it is not there")
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
     evidence.audit(verbs.add_parser("audit", help="prove, follow, search and export the log of events"), given)
+    about = "list the gateways that share the database"
+    verbs.add_parser("replicas", parents=[given.common, given.json], help=about)
     return root
 
 

@@ -189,6 +189,8 @@ class Audit:
         return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
+        if (trace := call.trace) is not None:
+            data = {**data, "trace": trace}
         agent, name = call.principal.agent, short_name(call.tool)
         return (self.clock(), kind, call.id, agent, call.server, name, call.run, reason, orjson.dumps(data).decode())
 

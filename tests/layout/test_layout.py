@@ -36,7 +36,7 @@ FLOORS = (
             "texts",
             "secret",
         ),
-        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
+        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail", "traces"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
@@ -62,7 +62,7 @@ FLOORS = (
     ("mcp_face", "admin", "own", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names", "publication"),
+        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges", "probes"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -21,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import order
 from gateway.admin.site import Admin
 from gateway.aside import aside
+from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
 from gateway.candidate import build, changes, signature
@@ -51,6 +54,7 @@ from gateway.pins import Pins
 from gateway.policy import Policy
 from gateway.registration import Registration
 from gateway.reload import Reload
+from gateway.replicas import Replicas
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
@@ -75,13 +79,16 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.state = State(config, self.metrics.committed, chain=config.gateway.replica or socket.gethostname())
+        name = config.gateway.replica or socket.gethostname()
+        self.state = State(config, self.metrics.committed, chain=name)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.replicas = self._replicas(name)
+        self.breakers = Breakers(self.store, self.state.owner)
         self.undoing = self._undoing(config)
         self.own = self._own_tools()
         self.catalog.put(self.own.offer())
@@ -112,10 +119,18 @@ class Gateway:
             ]
         )
 
+    def _replicas(self, name: str) -> Replicas:
+        def stop() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        address, ledger = self.config.gateway.address, self.state.ledger
+        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address, stop)
+
     def _undoing(self, config: Config) -> Undoing:
         approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
         runs, tool = self.state.runs, self.catalog.tool
-        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+        on_duty = self.replicas.on_duty
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only, on_duty)
 
     def _own_tools(self) -> OwnTools:
         approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
@@ -138,6 +153,7 @@ class Gateway:
             state.approvals,
             state.ledger,
             state.modes,
+            self.breakers,
         )
         bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
@@ -169,18 +185,15 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Connect the upstreams and keep everything going; on the way out nothing is left behind.
 
-        Raises ConfigError when another gateway works with the state folder.
+        Raises ConfigError when another gateway works with the state folder, or under this replica's name.
         """
-        with self.state.alone():
-            self._recover()
+        with self.replicas.joined() as lost:
+            if lost:
+                log.warning(
+                    "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
+                )
             async with self._working():
                 yield
-
-    def _recover(self) -> None:
-        if lost := self.state.ledger.recover():
-            log.warning(
-                "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
-            )
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -188,8 +201,10 @@ class Gateway:
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
-        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work.append(self.admin.run())
+        on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
+        work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
+        work += [self.admin.run(), self.breakers.run()]
+        beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -199,6 +214,8 @@ class Gateway:
             await self.tasks.close()
             await self.undoing.close()
             await _end(tasks)
+            await self.replicas.leave()
+            await _end([beating])
             self.tokens.close()
             self.pins.close()
             self.state.close()

@@ -30,7 +30,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -164,15 +164,27 @@ class Audit:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
 
 
-def unfinished(connection: Connection) -> Sequence[Row[Any]]:
-    """Intent events of recent calls that have no outcome, oldest first. What runs now is among them."""
+def unfinished(connection: Connection, chain: str | None = None) -> Sequence[Row[Any]]:
+    """Intent events of recent calls that have no outcome, oldest first; of one chain, where there are several, but an
+    outcome may stand in any. What runs now is among them.
+    """
+    if chain is None:
+        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+    else:
+        of_chain = events.c.chain == chain
+        recent = of_chain & (events.c.n > select(func.max(events.c.n) - _RECENT).where(of_chain).scalar_subquery())
+    begun = recent & (events.c.kind == "intent")
+    first = select(func.min(events.c.seq)).where(recent).scalar_subquery()
+    ended = select(events.c.call).where(events.c.seq >= first, events.c.kind == "outcome")
+    lost = events.c.call.in_(select(events.c.call).where(begun).except_(ended))
+    return connection.execute(select(events).where(begun, lost).order_by(events.c.seq)).all()
+
+
+def ended(connection: Connection, ids: Collection[str]) -> list[str]:
+    """Those of these recent calls whose outcome is in the log, and is known."""
     recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-    outcomes = func.count().filter(events.c.kind == "outcome")
-    of_calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
-    lost = events.c.call.in_(of_calls.having(outcomes == 0))
-    return connection.execute(
-        select(events).where(recent, events.c.kind == "intent", lost).order_by(events.c.seq)
-    ).all()
+    of = select(events.c.call, events.c.data).where(recent, events.c.kind == "outcome", events.c.call.in_(ids))
+    return [row.call for row in connection.execute(of) if orjson.loads(row.data)["outcome"] != "unknown"]
 
 
 def _shadow(rule: str | None) -> dict[str, Any]:

@@ -45,6 +45,23 @@ class Metrics:
             "toolgate_store_ok", "Whether events can be written: 1 or 0. At 0 no tool runs.", registry=registry
         )
         self.store_ok.set(1)
+        self._of_replicas()
+
+    def _of_replicas(self) -> None:
+        registry = self.registry
+        self.replicas = Gauge(
+            "toolgate_replicas", "Replicas that are alive, as this one sees it; itself among them.", registry=registry
+        )
+        self.replicas.set(1)
+        self.duty = Gauge(
+            "toolgate_duty", "Whether this replica does what one does for all: 1 or 0.", registry=registry
+        )
+        self.policies_in_force = Gauge(
+            "toolgate_policies_in_force",
+            "Different policies in force in the replicas that are alive. More than 1 for long: a folder is behind.",
+            registry=registry,
+        )
+        self.policies_in_force.set(1)
 
     def _of_calls(self) -> None:
         registry = self.registry

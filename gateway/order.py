@@ -8,6 +8,7 @@ from functools import partial
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
+from gateway.breakers import Breakers
 from gateway.call import CallNext, Control
 from gateway.config import Config
 from gateway.controls.audit import RecordRefusals
@@ -70,6 +71,7 @@ class Parts:
     approvals: Approvals
     ledger: Ledger
     modes: Modes
+    breakers: Breakers | None = None
 
 
 def describe() -> list[tuple[str, str]]:
@@ -96,7 +98,7 @@ def controls(parts: Parts) -> list[Control]:
         Intent: Intent(parts.ledger, metrics),
         Deadline: Deadline(lambda server: config.server(server).timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),
-        Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics),
+        Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics, others=parts.breakers),
         Bulkhead: Bulkhead(lambda server: config.server(server).max_concurrent),
         AttachCredential: AttachCredential(parts.credentials),
     }

@@ -7,14 +7,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.config import Config
 from gateway.identity import secret_key
 from gateway.ledger import Ledger
-from gateway.lock import exclusive
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
@@ -69,13 +67,6 @@ class State:
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the state folder against other gateways, where the database is in it; the CLI may use it meanwhile.
-
-        Raises ConfigError.
-        """
-        return nullcontext() if self.store.database.postgresql else exclusive(self.store.path.parent)
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

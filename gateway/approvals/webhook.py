@@ -45,16 +45,18 @@ _REST = 5.0
 
 
 class Courier:
-    """Delivers the outbox. A slow or dead receiver keeps it waiting and nobody else."""
+    """Delivers the outbox while `on_duty`. A slow or dead receiver keeps it waiting and nobody else."""
 
     def __init__(
         self,
         store: Store,
         book: Book,
         metrics: Metrics,
+        on_duty: Callable[[], bool] = lambda: True,
         draw: Callable[[], float] = random.random,
         breath: float = _BREATH,
     ) -> None:
+        self._on_duty = on_duty
         self._store = store
         self._book = book
         self._metrics = metrics
@@ -72,7 +74,7 @@ class Courier:
         while webhook is not None:
             self._new.clear()
             try:
-                wait = await self.deliver(webhook)
+                wait = await self.deliver(webhook) if self._on_duty() else _REST
             except (SQLAlchemyError, Unrecorded) as error:
                 log.warning("notices wait: the store cannot be used (%s)", type(error).__name__)
                 wait = _REST
@@ -89,6 +91,8 @@ class Courier:
             now = self._book.clock()
             found, later = due(connection, now), next_due(connection, now)
         for notice in found:
+            if not self._on_duty():
+                return _REST
             if not await self._try(webhook, notice):
                 await asyncio.sleep(self._breath)
                 return 0.0

@@ -43,6 +43,12 @@ class Intent:
         if stored is not None:
             self.metrics.deduplicated.labels(call.principal.agent, "stored").inc()
             return stored
+        if self.ledger.fenced():
+            ended("failed", reason="unrecorded")
+            raise Unrecorded(
+                "This replica of the gateway lost touch with the others, so nothing was sent. Try again.",
+                retry_after=1.0,
+            )
         started = self.clock()
         try:
             result = await call_next(call)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import os
-import secrets
-import stat
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Row, insert, select, update
@@ -21,14 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import bearer
 from gateway.call import Principal
 from gateway.changes import Changes, bump
-from gateway.errors import ConfigError, Problem, Unauthenticated
+from gateway.errors import Unauthenticated
 from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import tokens
 
 log = logging.getLogger("toolgate.identity")
-
-_KEY_FILE = "secret.key"
 
 Claims = Mapping[str, str | float | bool]
 _NO_CLAIMS: Claims = {}
@@ -68,7 +62,7 @@ _VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires, 
 
 
 class Tokens:
-    """The tokens in `store`, kept in memory. Needs its `secret.key` beside the store: see `secret_key`.
+    """The tokens in `store`, kept in memory. Raises ConfigError when the `secret` of the store cannot be read.
 
     `agents` are those with a policy: tokens of any other are refused. It is empty until it is set.
     """
@@ -77,7 +71,7 @@ class Tokens:
         self.agents: Container[str] = frozenset()
         self._store = store
         self._clock = clock
-        self._digest = bearer.Digests(secret_key(store.path.parent))
+        self._digest = bearer.Digests(store.secret)
         self._changes = Changes(store, "tokens")
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
@@ -178,49 +172,6 @@ class Tokens:
             return _NOBODY
         self._known[identity] = _known(row)
         return self._known[identity]
-
-
-def secret_key(folder: Path) -> bytes:
-    """The 32 bytes in `secret.key` of the state folder, both made on first use, for their owner only.
-
-    Raises ConfigError when others may read the file or it holds something else.
-    """
-    path = folder / _KEY_FILE
-    if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_key(path)
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        content = file.read(128).strip()
-    if mode & ~0o600:
-        raise _key_problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
-    try:
-        key = bytes.fromhex(content.decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise _key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
-    return key
-
-
-def _create_key(path: Path) -> None:
-    """Write a new key aside and link it into place: nobody sees half a file, and of two writers one wins."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(aside)
-    except FileExistsError:
-        log.debug("another process made %s first", path)
-    finally:
-        aside.unlink()
-
-
-def _key_problem(path: Path, message: str, fix: str) -> ConfigError:
-    return ConfigError([Problem(str(path), "file", message, fix)])
 
 
 def _unauthenticated() -> Unauthenticated:

@@ -16,6 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 class GatewaySection(Section):
     """Where the gateway listens and where its files are. Port 0 takes a free one; sizes are in bytes.
 
+    `secret` is the file of the gateway's key; None: it is in the folder `state`, and made there.
     `database` is the URL of a PostgreSQL database; it may have a password in it, so it is not shown. `replica` is the
     name of this process among those that share it, `address` where the others reach it.
     """
@@ -24,6 +25,7 @@ class GatewaySection(Section):
     port: Port = 8080
     policies: str = "policies"
     state: str = "var"
+    secret: str | None = None
     database: SecretStr | None = None
     replica: str | None = None
     address: str | None = None

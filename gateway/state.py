@@ -8,16 +8,19 @@ import secrets
 import time
 from collections.abc import Callable
 
+from sqlalchemy import Connection, insert, select
+
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.config import Config
-from gateway.identity import secret_key
+from gateway.errors import ConfigError, Problem
 from gateway.ledger import Ledger
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
 from gateway.sealed import Vault
 from gateway.store import Store
+from gateway.tables import about
 
 COMMAND_LINE = "cli"
 """The chain of events that the command line writes, where each replica has its own."""
@@ -29,8 +32,36 @@ def open_store(
     clock: Callable[[], float] = time.time,
     chain: str = COMMAND_LINE,
 ) -> Store:
-    """The database of this configuration. `chain` is where its events go, where each replica has its own."""
-    return Store(config.database, on_commit, clock, url=config.shared, chain=chain)
+    """The database of this configuration. `chain` is where its events go, where each replica has its own.
+
+    Raises ConfigError, OSError and SQLAlchemyError.
+    """
+    store = Store(config.database, on_commit, clock, url=config.shared, chain=chain, secret=config.secret_file)
+    try:
+        if store.database.postgresql:
+            _check_secret(store, config)
+    except BaseException:
+        store.stop()
+        raise
+    return store
+
+
+def _check_secret(store: Store, config: Config) -> None:
+    """Of gateways with different keys each would take what the others keep for damaged."""
+    own = hmac.new(store.secret, b"check", hashlib.sha256).hexdigest()
+    wanted = select(about.c.value).where(about.c.name == "secret")
+
+    def first(connection: Connection) -> str:
+        found: str | None = connection.execute(wanted).scalar_one_or_none()
+        if found is None:
+            connection.execute(insert(about).values(name="secret", value=own))
+        return found or own
+
+    rows = store.read(wanted)
+    if own != (rows[0].value if rows else store.run(first)):
+        message = "is not the key with which this database was first used"
+        fix = "give all gateways of one database the same file"
+        raise ConfigError([Problem(config.path.name, "gateway.secret", message, fix)])
 
 
 class State:
@@ -46,7 +77,6 @@ class State:
         clock: Callable[[], float] = time.time,
         chain: str = COMMAND_LINE,
     ) -> None:
-        self._secret = secret_key(config.state_dir)
         self._on_commit = on_commit
         self.store = open_store(config, self._committed, clock, chain)
         self.audit = Audit(self.store, self.derive("audit"), clock)
@@ -66,7 +96,7 @@ class State:
 
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
-        return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
+        return hmac.new(self.store.secret, purpose.encode(), hashlib.sha256).digest()
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

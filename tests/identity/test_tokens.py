@@ -163,10 +163,12 @@ def test_the_digest_is_compared_whole_and_in_constant_time(tokens: Tokens, store
 def test_another_pepper_makes_every_token_void(tokens: Tokens, store: Store, tmp_path: Path) -> None:
     token, _ = tokens.create("payment", expires=None, now=NOW)
     (tmp_path / "secret.key").unlink()
-    again = Tokens(store)
+    other = Store(store.path)
+    again = Tokens(other)
     again.agents = {"payment"}
     assert refusal(again, token)
     again.close()
+    other.stop()
 
 
 def in_another_process(store: Store, code: str) -> str:

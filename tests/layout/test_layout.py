@@ -32,6 +32,7 @@ FLOORS = (
             "sdk",
             "settings",
             "strict",
+            "secret",
         ),
         *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
     ),

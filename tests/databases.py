@@ -59,11 +59,11 @@ class Place:
         return sorted(rows, key=lambda row: row["seq"]) if rows and "seq" in rows[0] else rows
 
 
-def missing(problem: str) -> None:
-    """Skip the test for want of PostgreSQL, or fail it where there has to be one."""
+def missing(problem: str, what: str = "PostgreSQL") -> None:
+    """Skip the test for want of PostgreSQL, or of `what` it is, or fail it where there has to be one."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"PostgreSQL is needed: {problem}")
-    pytest.skip(f"no PostgreSQL: {problem}")
+        pytest.fail(f"{what} is needed: {problem}")
+    pytest.skip(f"no {what}: {problem}")
 
 
 @contextmanager
@@ -87,7 +87,7 @@ class Server:
     """A PostgreSQL server of a test's own in `folder`, to be stopped and started at will. `url` is a database of it."""
 
     def __init__(self, folder: Path) -> None:
-        self._programs = _programs()
+        self._programs = programs()
         self._folder = folder / "postgresql"
         # The server refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -126,7 +126,7 @@ class Server:
             raise RuntimeError(f"{' '.join(command)}:\n{(self._folder / 'output').read_text()}")
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Where `initdb` and `pg_ctl` are."""
     beside = shutil.which("pg_ctl")
     found = [Path(beside).parent] if beside else sorted(Path("/usr/lib/postgresql").glob("*/bin"))

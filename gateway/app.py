@@ -187,11 +187,7 @@ class Gateway:
 
         Raises ConfigError when another gateway works with the state folder, or under this replica's name.
         """
-        with self.replicas.joined() as lost:
-            if lost:
-                log.warning(
-                    "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
-                )
+        with self.replicas.joined():
             async with self._working():
                 yield
 
@@ -203,7 +199,7 @@ class Gateway:
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
         on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
         work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
-        work += [self.admin.run(), self.breakers.run()]
+        work += [self.admin.run(), self._evict(), self.breakers.run()]
         beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
@@ -230,18 +226,24 @@ class Gateway:
         while True:
             await asyncio.sleep(_REFRESH)
             try:
-                self.tokens.refresh_if_changed()
+                await aside(self.tokens.refresh_if_changed)
                 self.door.evict(self.tokens.valid)
-                self._follow_modes()
-                self.registration.refresh()
+                await self._follow_modes()
+                await self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
-    def _follow_modes(self) -> None:
-        if self.state.modes.refresh_if_changed():
+    async def _evict(self) -> None:
+        """Tokens run out, also while the database does not answer and nothing can be looked at."""
+        while True:
+            await asyncio.sleep(_REFRESH)
+            self.door.evict(self.tokens.valid)
+
+    async def _follow_modes(self) -> None:
+        if await aside(self.state.modes.refresh_if_changed):
             agents = [each.agent for each in self.state.modes.listed()]
             self.metrics.read_only_for(agents)
             names = ", ".join(agent or "the whole gateway" for agent in agents)

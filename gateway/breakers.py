@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.aside import aside
 from gateway.changes import Changes, bump
-from gateway.errors import Unrecorded
 from gateway.store import Store
 from gateway.tables import breakers
 
@@ -57,35 +57,23 @@ class Breakers:
 
     async def run(self) -> None:
         """Hear of the others, for ever."""
-        changes: Changes | None = None
+        changes = Changes(self._store, TOPIC)
         try:
             while self._shared:
                 try:
-                    if changes is None:
-                        changes = await aside(lambda: Changes(self._store, TOPIC))
-                    await self._look(changes)
-                except (SQLAlchemyError, Unrecorded) as error:
+                    rows = await aside(partial(changes.news, select(breakers)))
+                except SQLAlchemyError as error:
                     log.debug("breakers of other replicas cannot be read now (%s)", type(error).__name__)
-                    _close(changes)
-                    changes = None
+                else:
+                    self._hear(rows or ())
                 await asyncio.sleep(_LOOK)
         finally:
-            _close(changes)
+            changes.close()
 
-    async def _look(self, changes: Changes) -> None:
-        if not await aside(changes.pending):
-            return
-        rows = await aside(lambda: changes.connection.execute(select(breakers)).all())
-        changes.taken()
+    def _hear(self, rows: Iterable[Row[Any]]) -> None:
         before, first = self._known or {}, self._known is None
-        self._known = {row.server: (row.owner, row.since) for row in rows}
+        self._known = before | {row.server: (row.owner, row.since) for row in rows}
         for row in rows:
             if row.owner != self._owner and before.get(row.server) != (row.owner, row.since):
                 for adopt in self._adopters:
                     adopt(row.server, row.state, not first)
-
-
-def _close(changes: Changes | None) -> None:
-    if changes is not None:
-        changes.connection.invalidate()
-        changes.close()

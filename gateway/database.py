@@ -67,8 +67,7 @@ class Database:
             connection.exec_driver_sql(begin)
             connection.info[PENDING] = []
             yield
-            chain.write(connection, connection.info.pop(PENDING))
-            connection.exec_driver_sql("COMMIT")
+            _end(connection, chain)
         except BaseException:
             chain.forget()
             _roll_back(connection)
@@ -90,6 +89,15 @@ def alone(connection: Connection) -> Iterator[None]:
         del connection.info[PENDING][written:]
         raise
     connection.exec_driver_sql("RELEASE work")
+
+
+def _end(connection: Connection, chain: Chain) -> None:
+    """Write the events of a transaction, then end it. Raises SQLAlchemyError, as everything else in it does."""
+    try:
+        chain.write(connection, connection.info.pop(PENDING))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise OperationalError("INSERT INTO events", None, error) from error
+    connection.exec_driver_sql("COMMIT")
 
 
 def _roll_back(connection: Connection) -> None:

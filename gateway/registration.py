@@ -101,9 +101,9 @@ class Registration:
                 await self._record(upstream)
             self._recording = False
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Offer what was accepted meanwhile."""
-        if self._pins.refresh_if_changed():
+        if await aside(self._pins.refresh_if_changed):
             for upstream in self._upstreams.values():
                 self._take(upstream)
 
@@ -120,7 +120,7 @@ class Registration:
             asyncio.get_running_loop().call_later(_TRY_AGAIN, self._wake.set)
             return
         self._failing = False
-        self._pins.refresh_if_changed()
+        await self.refresh()  # of all upstreams: another replica may have recorded what others of them offer
         self._take(upstream)
 
     def _take(self, upstream: Upstream) -> None:

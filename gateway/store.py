@@ -92,5 +92,6 @@ class Store:
             return work(connection)
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
-        with self.engine.connect() as connection:
+        """All rows, read here and now. Raises SQLAlchemyError."""
+        with self.database.connect() as connection:
             return connection.execute(statement).all()

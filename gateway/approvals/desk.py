@@ -18,6 +18,7 @@ from gateway.approvals.history import Share, decided_since, history
 from gateway.approvals.ticket import Ticket, Verdict
 from gateway.approvals.waiting import Waiting
 from gateway.approvals.webhook import Courier
+from gateway.aside import aside
 from gateway.call import Call
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
@@ -174,7 +175,7 @@ class Approvals:
 
     async def sweep(self) -> bool:
         """Do what is due to some tickets; whether there was anything."""
-        due = sweeping.overdue(self.store, self._book)
+        due = await aside(partial(sweeping.overdue, self.store, self._book))
         if due:
             await self.store.transact(partial(sweeping.sweep, self._book, ids=due))
         return bool(due)

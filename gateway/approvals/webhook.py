@@ -87,9 +87,8 @@ class Courier:
 
     async def deliver(self, webhook: Webhook) -> float:
         """Try what is due, up to the first that fails; the seconds until there may be something to do again."""
-        with self._store.engine.connect() as connection:
-            now = self._book.clock()
-            found, later = due(connection, now), next_due(connection, now)
+        now = self._book.clock()
+        found, later = await aside(partial(self._due, now))
         for notice in found:
             if not self._on_duty():
                 return _REST
@@ -99,6 +98,10 @@ class Courier:
         if found:  # what waited behind them is next
             return 0.0
         return _REST if later is None else min(_REST, later - now)
+
+    def _due(self, now: float) -> tuple[list[Notice], float | None]:
+        with self._store.engine.connect() as connection:
+            return due(connection, now), next_due(connection, now)
 
     async def _try(self, webhook: Webhook, notice: Notice) -> bool:
         """One attempt, and what came of it in the outbox; True when the notice is out of the way."""
@@ -131,7 +134,7 @@ class Courier:
 
     async def _send(self, webhook: Webhook, notice: Notice) -> str | None:
         """What went wrong, in words without anything of the request, or None."""
-        rows = self._store.read(select(tickets).where(tickets.c.id == notice.ticket))
+        rows = await aside(partial(self._store.read, select(tickets).where(tickets.c.id == notice.ticket)))
         if not rows:
             return "its ticket is gone"
         content = body(notice, self._book.read(rows[0]), self._book.settings.console)

@@ -80,20 +80,21 @@ class Replicas:
         return self._shared and self._clock() - self._beaten > SILENCE - _MARGIN
 
     @contextlib.contextmanager
-    def joined(self) -> Iterator[Sequence[str]]:
-        """Be the one process of this name, or of this state folder on SQLite. Gives the ids of calls that processes
-        before it left open: they are unknown now. Before the writer is started. Raises ConfigError, SQLAlchemyError.
+    def joined(self) -> Iterator[None]:
+        """Be the one process of this name, or of this state folder on SQLite. Calls that processes before it left open
+        are unknown then. Before the writer is started. Raises ConfigError, SQLAlchemyError.
         """
         if not self._shared:
             with exclusive(self._store.path.parent):
-                yield self._ledger.recover()
+                _tell(self._ledger.recover())
+                yield
             return
         try:
             self._connect()
             self._wait_for_name()
-            lost = self._store.run(self._enter)
+            _tell(self._store.run(self._enter))
             self._beaten = self._clock()
-            yield lost
+            yield
         finally:
             self._disconnect()
 
@@ -194,3 +195,8 @@ class Replicas:
             self._connection.invalidate()  # it holds a lock, and has settings that are not for others
             self._connection.close()
             self._connection, self._held = None, False
+
+
+def _tell(lost: Sequence[str]) -> None:
+    if lost:
+        log.warning("%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1])

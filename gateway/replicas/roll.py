@@ -104,7 +104,7 @@ def come_back(connection: Connection, owner: str, name: str, address: str | None
     values = select(*[literal(value, replicas.c[key].type) for key, value in row.items()], _NOW, _NOW).where(~taken)
     there = insert(replicas).from_select(columns, values)
     again = there.on_conflict_do_update(index_elements=["owner"], set_={"beat": _NOW, "policy": policy, "left": None})
-    return connection.execute(again).rowcount == 1
+    return connection.execute(again.returning(replicas.c.owner)).first() is not None
 
 
 def bury(connection: Connection, replica: Replica) -> bool:
@@ -125,7 +125,7 @@ def take_duty(connection: Connection, owner: str) -> bool:
     free = or_(duties.c.owner == owner, duties.c.until < _NOW)
     take = insert(duties).values(name=DUTY, **values)
     taken = take.on_conflict_do_update(index_elements=["name"], set_=values, where=free)
-    return connection.execute(taken).rowcount == 1
+    return connection.execute(taken.returning(duties.c.owner)).first() is not None
 
 
 def _known() -> Any:

@@ -145,7 +145,8 @@ def test_a_look_that_failed_is_taken_again(tokens: Tokens, elsewhere: Tokens) ->
     _, row = tokens.create("payment", expires=None, now=NOW)
     tokens.refresh_if_changed()
     assert elsewhere.revoke(row.id)
-    driver = tokens._changes.connection.connection.driver_connection
+    assert tokens._changes._connection is not None
+    driver = tokens._changes._connection.connection.driver_connection
     assert driver is not None
 
     def deny(action: int, table: str | None, *rest: object) -> int:

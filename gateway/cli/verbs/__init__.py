@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
     work.approvals(verbs.add_parser("approvals", help="list, show and decide on calls that wait for people"), given)
     access.read_only(verbs.add_parser("read-only", help="let only tools run that change nothing"), given)
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
+    about = "list the gateways that share the database"
+    verbs.add_parser("replicas", parents=[given.common, given.json], help=about)
     return root
 
 

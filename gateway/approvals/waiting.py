@@ -23,6 +23,8 @@ log = logging.getLogger("toolgate.approvals")
 _SOON = 0.1
 """Seconds between two looks while a call waits."""
 _AT_REST = 0.5
+_PATIENCE = 1.5
+"""Seconds for a look at a ticket; a database that hangs does not keep those who wait from hearing that time is up."""
 
 Heard = Callable[[Ticket], None]
 
@@ -38,6 +40,8 @@ class Waiting:
         self._seen: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._one_by_one = asyncio.Semaphore(1)
+        """A thousand that come at once would take a thousand threads."""
 
     async def wait(self, ticket: str, seconds: float) -> Ticket | None:
         """The ticket once it is not pending, at most `seconds` from now; else None."""
@@ -46,9 +50,11 @@ class Waiting:
         waiters.append(future)
         try:
             # Looked at after it waits: a decision between the two is not missed.
-            now = await aside(partial(self.get, ticket))
-            if now is None or now.state != "pending":
-                return now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE), self._one_by_one:
+                    now = await aside(partial(self.get, ticket))
+                if now is None or now.state != "pending":
+                    return now
             self._wake.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

@@ -169,7 +169,9 @@ class Composition:
         text = self._host.sub(lambda found: self.addresses[found[1]], text)
         text = text.replace("0.0.0.0", self.addresses[name]).replace("127.0.0.1", self.addresses[name])
         targets = "|".join(re.escape(target) for target in sorted(mounts, key=len, reverse=True))
-        return re.sub(rf"(?<![\w/])({targets})(?![\w.-])", lambda found: str(mounts[found[1]]), text) if mounts else text
+        return (
+            re.sub(rf"(?<![\w/])({targets})(?![\w.-])", lambda found: str(mounts[found[1]]), text) if mounts else text
+        )
 
     def _needs(self, name: str) -> dict[str, str]:
         needs = self.services[name].get("depends_on", {})
@@ -221,4 +223,3 @@ class Composition:
 def _program(name: str) -> str:
     """A program of the image, here: Python and what is beside it are those of the tests."""
     return sys.executable if name == "python" else name
-

@@ -36,6 +36,7 @@ class GatewaySection(Section):
     page_size: Count = 200
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"
+    log_calls: Literal["none", "failed", "all"] = "failed"
 
 
 class Throttle(Section):
@@ -122,6 +123,14 @@ class TraceSettings(Section):
     endpoint: str | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     share: Share = 1.0
+
+    @model_validator(mode="after")
+    def _endpoint_is_http(self) -> Self:
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise wrong(
+                "has an endpoint that is no HTTP address", 'write for example "http://127.0.0.1:4318/v1/traces"'
+            )
+        return self
 
 
 class RunSettings(Section):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, select
 
 from gateway.approvals import Approvals
-from gateway.audit import Audit
+from gateway.audit import Audit, Shown, nothing
 from gateway.config import Config
 from gateway.errors import ConfigError, Problem
 from gateway.ledger import Ledger
@@ -67,7 +67,8 @@ def _check_secret(store: Store, config: Config) -> None:
 class State:
     """Opening makes the folder when it is not there. Raises ConfigError, OSError and SQLAlchemyError.
 
-    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`.
+    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`, `shown` as in
+    `Audit`.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class State:
         on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
         clock: Callable[[], float] = time.time,
         chain: str = COMMAND_LINE,
+        shown: Shown = nothing,
     ) -> None:
         self._on_commit = on_commit
         self.store = open_store(config, self._committed, clock, chain)
-        self.audit = Audit(self.store, self.derive("audit"), clock)
+        self.audit = Audit(self.store, self.derive("audit"), clock, shown)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.vault, config.approvals, clock)
         self.runs = Runs(self.store, self.vault, clock)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from gateway.audit import ended, unfinished
+from gateway.audit import SPENT, ended, unfinished
 from gateway.call import Result
 from gateway.events import EventRow, event_row, insert_events
 from gateway.ledger import claims
@@ -92,7 +92,8 @@ def recover(
     for row in logged:
         if (data := orjson.loads(row.data)).get("once"):
             claims.put(connection, _of_log(row, owner, data))
-    crashed = [*(_crashed(row, row.id, now) for row in left), *(_crashed(row, row.call, now) for row in logged)]
+    crashed = [_crashed(row, row.id, now, held=_holds(connection, row.id)) for row in left]
+    crashed += [_crashed(row, row.call, now) for row in logged]
     for place in range(0, len(crashed), _ROWS):
         insert_events(connection, crashed[place : place + _ROWS])
     return [*known, *(row.call for row in logged)]
@@ -136,8 +137,10 @@ def _of_log(row: Row[Any], owner: str, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _crashed(row: Row[Any], call: str, now: float) -> EventRow:
-    data = {"outcome": "unknown", "ms": None, "result": None}
+def _crashed(row: Row[Any], call: str, now: float, *, held: bool = False) -> EventRow:
+    data: dict[str, Any] = {"outcome": "unknown", "ms": None, "result": None}
+    if held:
+        data["spends"] = SPENT["unknown"]
     return _event(row, call, now, "outcome", data, "crashed")
 
 

@@ -96,7 +96,7 @@ class Modern:
             method=message["method"],
             params=message["params"],
             peer=exchange,
-            meta=message["params"]["_meta"],
+            meta=headers.traced(message["params"]["_meta"]),
         )
         return await exchange.serve(self._answer(request, exchange, headers))
 

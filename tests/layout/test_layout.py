@@ -23,6 +23,7 @@ FLOORS = (
             "config_checks",
             "facts",
             "interpolate",
+            "keyfile",
             "store",
             "metrics",
             "logs",
@@ -34,7 +35,7 @@ FLOORS = (
             "strict",
             "secret",
         ),
-        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
+        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail", "traces"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
@@ -48,6 +49,7 @@ FLOORS = (
             "modes",
             "state",
             "confidence",
+            "evidence",
             "breakers",
             "replicas",
         ),
@@ -57,7 +59,7 @@ FLOORS = (
     ("mcp_face", "admin", "own", "bridge"),
     (
         *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names", "publication"),
+        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges", "probes"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

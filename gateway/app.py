@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -34,6 +32,7 @@ from gateway.gauges import Gauges
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
+from gateway.mcp_face.forwarding import Forwarding
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.modern import Modern
@@ -55,7 +54,7 @@ from gateway.policy import Policy
 from gateway.probes import probes
 from gateway.registration import Registration
 from gateway.reload import Reload
-from gateway.replicas import Replicas
+from gateway.replicas import Replicas, address_of
 from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
@@ -110,7 +109,7 @@ class Gateway:
         self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
-        self.parking = Parking(config.gateway.ask_timeout)
+        self.parking = Parking(config.gateway.ask_timeout, self.state.owner)
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
@@ -119,11 +118,8 @@ class Gateway:
         self.site = Starlette(routes=[*self.admin.routes(), *watching])
 
     def _replicas(self, name: str) -> Replicas:
-        def stop() -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
-
         address, ledger = self.config.gateway.address, self.state.ledger
-        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address, stop)
+        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address)
 
     def _undoing(self, config: Config) -> Undoing:
         approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
@@ -171,8 +167,10 @@ class Gateway:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body)
-        visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
+        find = partial(address_of, self.store, state.owner)
+        forwarding = Forwarding(state.owner, find) if config.shared else None
+        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body, forwarding)
+        visitors = Visitors.of(config.gateway.hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
 
     def _observed(self, upstream: Upstream) -> Observed:
@@ -216,6 +214,7 @@ class Gateway:
             await self.tasks.close()
             await self.undoing.close()
             await end(tasks)
+            await self.state.ledger.close()
             await self.evidence.close()
             await self.replicas.leave()
             await end([beating])

@@ -81,6 +81,8 @@ def _gateway(gateway: Mapping[str, Any]) -> Iterator[Found]:
             "is not the URL of a PostgreSQL database",
             'write it like "postgresql://toolgate@db.example.com/toolgate", or leave it out for SQLite',
         )
+    if isinstance(url := gateway.get("address"), str):
+        yield from _address(("gateway", "address"), url, "http://gateway-1:8080")
     yield from _each_host(gateway, "allowed_hosts", "", "tools.example.com:*")
     yield from _each_host(gateway, "allowed_origins", "https?://", "https://tools.example.com")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, model_validator
 
@@ -37,6 +38,11 @@ class GatewaySection(Section):
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"
     log_calls: Literal["none", "failed", "all"] = "failed"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """`Host` values that are let in beside loopback's: other replicas send that of `address`."""
+        return self.allowed_hosts if self.address is None else (*self.allowed_hosts, urlsplit(self.address).netloc)
 
 
 class Throttle(Section):

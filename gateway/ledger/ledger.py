@@ -32,6 +32,7 @@ log = logging.getLogger("toolgate.ledger")
 
 _AGAIN = 0.5
 """Seconds between attempts to write what could not be written."""
+_FAREWELL = 3.0
 _LOOK = 2.0
 """Seconds between two counts of what is to be settled."""
 _SWEEP = 60.0
@@ -200,6 +201,14 @@ class Ledger:
             except (Unrecorded, SQLAlchemyError) as error:
                 log.debug("the store cannot be looked through now (%s)", type(error).__name__)
             await asyncio.sleep(_AGAIN)
+
+    async def close(self) -> None:
+        """Write what could not be written, as far as that takes a moment: who comes next would take it for lost."""
+        until = time.monotonic() + _FAREWELL
+        while self._owed and time.monotonic() < until:
+            owed, self._owed = self._owed, []
+            await asyncio.gather(*map(self._owe, owed), return_exceptions=True)
+            await asyncio.sleep(0)  # what failed again is owed again by now
 
     def sweep(self, connection: Connection) -> bool:
         """Remove replies that were kept long enough, and sums of windows that are over; whether there may be more."""

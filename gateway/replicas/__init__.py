@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gateway.replicas.replicas import Replicas
-from gateway.replicas.roll import Replica, listed
+from gateway.replicas.roll import Replica, address_of, listed
 
-__all__ = ["Replica", "Replicas", "listed"]
+__all__ = ["Replica", "Replicas", "address_of", "listed"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -43,7 +45,7 @@ class _Seen(NamedTuple):
 
 class Replicas:
     """`owner` is this process, as in `calls`; `policy` tells the digest in force. `superseded` is called when another
-    process has its name: one of the two was configured wrongly, or this one stood still for long.
+    process has its name: one of the two was configured wrongly, or this one stood still for long. It stops then.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Replicas:
         policy: Callable[[], str],
         name: str,
         address: str | None,
-        superseded: Callable[[], None],
+        superseded: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name

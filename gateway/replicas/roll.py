@@ -62,9 +62,16 @@ def watched(connection: Connection) -> list[Replica]:
     return [_replica(row) for row in connection.execute(_known().where(or_(replicas.c.left.is_(None), owns)))]
 
 
-def address(store: Store, owner: str) -> str | None:
-    """Where the replica is reached by others; None when it has left, or never said."""
-    of = select(replicas.c.address).where(replicas.c.owner == owner, replicas.c.left.is_(None))
+def address_of(store: Store, mine: str, owner: str | None, task: str | None) -> str | None:
+    """Where another replica than `mine` is reached: `owner`, or the one where the call of this task is under way. None
+    when there is none, it has left, or never said.
+    """
+    of = select(replicas.c.address).where(replicas.c.owner != mine, replicas.c.left.is_(None))
+    if task is not None:
+        of = of.join_from(replicas, calls, calls.c.owner == replicas.c.owner)
+        of = of.where(calls.c.ticket == task, calls.c.state == "open")
+    else:
+        of = of.where(replicas.c.owner == owner)
     rows = store.read(of)
     return rows[0].address if rows else None
 

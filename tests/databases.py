@@ -53,6 +53,23 @@ class Place:
         finally:
             store.stop()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else can write there meanwhile."""
+        store = self.open()
+        try:
+            with store.database.connect() as connection:
+                if self.url is None:
+                    connection.exec_driver_sql("BEGIN EXCLUSIVE")
+                else:
+                    connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+                    connection.exec_driver_sql("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+                yield
+                connection.exec_driver_sql("ROLLBACK")
+                connection.invalidate()
+        finally:
+            store.stop()
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table; where they are numbered, in that order."""
         rows = self.execute(f"SELECT * FROM {table}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from databases import Place
 from sqlalchemy import event
 
 from gateway.call import Principal
@@ -32,8 +32,8 @@ class Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "toolgate.db")
+def store(database: Place) -> Iterator[Store]:
+    store = database.open()
     store.start()
     yield store
     store.stop()
@@ -53,9 +53,9 @@ def tokens(store: Store, clock: Clock) -> Iterator[Tokens]:
 
 
 @pytest.fixture
-def elsewhere(store: Store) -> Iterator[Tokens]:
+def elsewhere(store: Store, database: Place) -> Iterator[Tokens]:
     """The same tokens as another process sees them."""
-    other = Store(store.path)
+    other = database.open()
     tokens = Tokens(other)
     yield tokens
     tokens.close()

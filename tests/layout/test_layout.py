@@ -33,6 +33,7 @@ FLOORS = (
             "sdk",
             "settings",
             "strict",
+            "texts",
             "secret",
         ),
         *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail", "traces"),

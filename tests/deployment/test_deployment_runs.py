@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -15,11 +16,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from composition import ROOT, Composition
 from databases import missing, programs
+from raw_client import HELLO, LEGACY
 
 AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment")
 ORDER = ROOT / "agents/examples/order.json"
@@ -69,6 +72,20 @@ class Deployment:
         with closing(psycopg.connect(self.events, password=self.password)) as connection:
             return Counter(dict(connection.execute(question, (kind, f"{number}-%")).fetchall()))
 
+    def ask(self, service: str, method: str, params: dict[str, Any], session: str = "") -> tuple[int, str]:
+        """What the balancer or a gateway answers to a legacy client: the status, and the session it is in."""
+        headers = {"Authorization": f"Bearer {self.services.environ['TOOLGATE_TOKEN_PRICING']}"}
+        headers |= {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        if session:
+            headers |= {"Mcp-Session-Id": session, "Mcp-Protocol-Version": LEGACY}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        connection = http.client.HTTPConnection(self.services.addresses[service], 8080, timeout=30)
+        with closing(connection):
+            connection.request("POST", "/mcp", body, {**headers, "Host": "localhost"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.headers.get("Mcp-Session-Id", "")
+
     def charges(self, number: str) -> int:
         """How often the payment server charged for this order, as it wrote down itself."""
         with closing(sqlite3.connect(self.services.folder / "payment/data/payment.db")) as books:
@@ -114,6 +131,15 @@ def test_an_order_goes_through_both_gateways(deployment: Deployment) -> None:
     assert deployment.charges("ORD-8001") == 1
 
 
+def test_a_legacy_session_stays_at_its_gateway(deployment: Deployment) -> None:
+    sessions = [deployment.ask("balancer", "initialize", HELLO)[1] for _ in range(6)]
+    owners = [deployment.ask("gateway-1", "ping", {}, session)[0] for session in sessions]
+    assert set(owners) == {200, 404}, "all were opened at one gateway"
+    for _ in range(3):
+        assert {deployment.ask("balancer", "ping", {}, session)[0] for session in sessions} == {200}
+    assert deployment.ask("balancer", "ping", {}, "unknown")[0] == 404
+
+
 def test_an_order_goes_on_when_a_gateway_is_stopped_in_the_middle(deployment: Deployment) -> None:
     services = deployment.services
     arguments, log = deployment.order("ORD-8002")
@@ -130,3 +156,16 @@ def test_an_order_goes_on_when_a_gateway_is_stopped_in_the_middle(deployment: De
     assert deployment.charges("ORD-8002") == 1
     services.start("gateway-1")
     services.wait_healthy("gateway-1")
+    verified = services.exec("gateway-1", "toolgate", "audit", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert {"gateway-1", "gateway-2", "cli"} <= set(verified.stdout.split()), verified.stdout
+
+
+def test_metrics_are_not_for_clients(deployment: Deployment) -> None:
+    def status(service: str) -> int:
+        connection = http.client.HTTPConnection(deployment.services.addresses[service], 8080, timeout=30)
+        with closing(connection):
+            connection.request("GET", "/metrics")
+            return connection.getresponse().status
+
+    assert (status("balancer"), status("gateway-2")) == (404, 200)

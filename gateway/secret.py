@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import stat
 from pathlib import Path
 
-from gateway.errors import ConfigError, Problem
-
-log = logging.getLogger("toolgate.identity")
+from gateway.keyfile import create, key_problem
 
 _NAME = "secret.key"
 
@@ -25,7 +22,7 @@ def secret_key(folder: Path, named: Path | None = None) -> bytes:
     path = named or folder / _NAME
     if named is None and not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create(path)
+        create(path, secrets.token_hex(32).encode() + b"\n")
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -34,35 +31,15 @@ def secret_key(folder: Path, named: Path | None = None) -> bytes:
         if named is None:
             raise
         fix = f"put 64 hexadecimal digits there, such as openssl rand -hex 32 > {path}"
-        raise _problem(path, f"it cannot be read: {error.strerror}", fix) from None
+        raise key_problem(path, f"it cannot be read: {error.strerror}", fix) from None
     mode = stat.S_IMODE(found.st_mode)
     mounted = named is not None and found.st_uid != os.geteuid()
     if mode & ~(0o644 if mounted else 0o600):
-        raise _problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
+        raise key_problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
     try:
         key = bytes.fromhex(content.decode("ascii"))
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise _problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
+        raise key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
     return key
-
-
-def _create(path: Path) -> None:
-    """Write a new key aside and link it into place: nobody sees half a file, and of two writers one wins."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(aside)
-    except FileExistsError:
-        log.debug("another process made %s first", path)
-    finally:
-        aside.unlink()
-
-
-def _problem(path: Path, message: str, fix: str) -> ConfigError:
-    return ConfigError([Problem(str(path), "file", message, fix)])

@@ -13,6 +13,9 @@ Count = Annotated[PositiveInt, BeforeValidator(no_bool)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(no_bool)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_HOUR = 3600.0
+
 
 class GatewaySection(Section):
     """Where the gateway listens and where its files are. Port 0 takes a free one; sizes are in bytes.
@@ -121,6 +124,17 @@ class AuditSettings(Section):
     results: Literal["digest", "preview", "whole"] = "preview"
     keep: Number | None = None
     archive: str = "archive"
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        url = urlsplit(self.checkpoints)
+        if url.scheme not in ("", "https") and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise wrong(
+                "has checkpoints at an address that is not https", 'write it like "https://...", or name a file'
+            )
+        if self.keep is not None and self.keep < _HOUR:
+            raise wrong("would archive events of calls that are under way", "keep them for an hour (3600) or longer")
+        return self
 
 
 class TraceSettings(Section):

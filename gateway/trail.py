@@ -42,7 +42,8 @@ class Event:
 class Wanted:
     """Which events: those that are all of what is given here. Times are seconds since the epoch, `until` is outside.
 
-    `tool` is a tool of `server`, or of any; `after` are those with a larger `seq`.
+    `tool` is a tool of `server`, or of any; `n` is a place in `chain`; `seq` is one of them, `after` are those with a
+    larger one.
     """
 
     agent: str | None = None
@@ -54,11 +55,14 @@ class Wanted:
     reason: str | None = None
     since: float | None = None
     until: float | None = None
+    chain: str | None = None
+    n: int | None = None
+    seq: int | None = None
     after: int | None = None
 
     def select(self) -> Select[Any]:
         of = select(events)
-        for name in ("agent", "server", "tool", "run", "call", "kind", "reason"):
+        for name in ("agent", "server", "tool", "run", "call", "kind", "reason", "chain", "n", "seq"):
             if (value := getattr(self, name)) is not None:
                 of = of.where(events.c[name] == value)
         if self.since is not None:

@@ -89,15 +89,18 @@ class Verification:
 
     def of_store(self, database: Database) -> Report:
         """Read all events of a database. Raises SQLAlchemyError and the driver's errors when it cannot be read."""
-        started = time.perf_counter()
         with snapshot(database) as rows:
-            begins = _anchors(rows)
-            walk = Walk(begins, self._witnessed, numbered=not database.postgresql)
-            for page in rows.all():
-                walk.go(page)
-                self._note_marks(page)
-                self._range(page)
-            walk.end()
+            return self.of_rows(rows)
+
+    def of_rows(self, rows: Rows) -> Report:
+        started = time.perf_counter()
+        begins = _anchors(rows)
+        walk = Walk(begins, self._witnessed, numbered=not rows.postgresql)
+        for page in rows.all():
+            walk.go(page)
+            self._note_marks(page)
+            self._range(page)
+        walk.end()
         self.report.faults += walk.faults
         self._compare_unchained(walk.unchained)
         self._compare_begins(begins)
@@ -143,11 +146,12 @@ class Verification:
                 continue  # it was altered, which its digest tells
 
     def _range(self, page: Iterable[Row]) -> None:
+        chains = self.report.chains
         for row in page:
             chain, n = row[CHAIN], row[N]
             if isinstance(n, int):
-                first, last = self.report.chains.get(chain, (n, n))
-                self.report.chains[chain] = (first, max(n, last))
+                known = chains.get(chain)
+                chains[chain] = (n if known is None else known[0], n)
 
     def _count(self, walk: Walk) -> None:
         report = self.report

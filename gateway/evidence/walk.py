@@ -38,25 +38,25 @@ class Walk:
         self._chained = False
 
     def go(self, rows: Iterable[Row]) -> None:
+        heads, witnessed, numbered = self.heads, self._witnessed, self._numbered
         for row in rows:
             self.events += 1
-            chain, n = row[CHAIN], row[N]
+            *_, chain, n, digest, seq = row
             if chain is None and n is None:
                 self._alone(row)
                 continue
             self._chained = True
-            head = self.heads.get(chain, START)
-            if n == head.n + 1:
-                if _digest(head.digest, row) != row[DIGEST]:
+            head = heads.get(chain, START)
+            if n == head[0] + 1:
+                if _digest(head[1], row) != digest:
                     self._wrong(chain, n, "is not what was written: its digest does not fit what it says")
-                head = Head(n, row[DIGEST], row[SEQ])
+                heads[chain] = Head(n, digest, seq)
             else:
-                head = self._misplaced(chain, head, row)
-            self.heads[chain] = head
-            if self._numbered:
-                self._check_number(row)
-            seen = self._witnessed.get(chain)
-            if seen is not None and n in seen and seen[n][0] != row[DIGEST]:
+                heads[chain] = self._misplaced(chain, head, row)
+            if numbered:
+                self._check_number(chain, n, seq)
+            seen = witnessed.get(chain)
+            if seen is not None and n in seen and seen[n][0] != digest:
                 self._wrong(chain, n, f"is another event than {seen[n][1]} has seen, or one before it is")
 
     def end(self) -> None:
@@ -91,14 +91,13 @@ class Walk:
         self._wrong(chain, head.n + 1, f"is missing: {gone} gone, after {head.n} comes {n}")
         return Head(n, row[DIGEST], row[SEQ])
 
-    def _check_number(self, row: Row) -> None:
-        chain, n = row[CHAIN], row[N]
+    def _check_number(self, chain: Any, n: Any, seq: int) -> None:
         if chain != MAIN:
             self._wrong(chain, n, "was inserted: there is no such chain here")
         elif isinstance(n, int):
-            offset = row[SEQ] - n
+            offset = seq - n
             if self._offset is not None and offset != self._offset:
-                self._wrong(chain, n, f"has the wrong number: its seq is {row[SEQ]}")
+                self._wrong(chain, n, f"has the wrong number: its seq is {seq}")
             self._offset = offset
 
     def _wrong(self, chain: Any, n: object, what: str) -> None:

@@ -70,7 +70,10 @@ class Witness:
             begun = connection.execute(select(anchors)).all()
             self._begins = {row.chain: Head(row.n, row.digest, 0) for row in begun}
             first = self._heads is None
-            heads = self._begin(rows) if self._heads is None else self._heads
+            try:
+                heads = self._begin(rows) if self._heads is None else self._heads
+            except OSError as error:
+                return self._cannot(error)
             for chain, end in rows.heads().items():
                 self._follow(rows, heads, chain, end, catching_up=first)
             self._heads = heads
@@ -79,8 +82,7 @@ class Witness:
             if self._faults or (self._pending and (due or closing)):
                 self._write(heads)
             self._metrics.audit_unwitnessed.set(self._pending)
-            told, self._told = self._told, []
-            return told
+            return self._taken()
 
     def _begin(self, rows: Rows) -> dict[str, Head]:
         """Where the last checkpoint says that chains ended; what is not so now is a fault."""
@@ -132,11 +134,7 @@ class Witness:
         try:
             written = self._file.add(self._clock(), self._writer, seen, self._faults)
         except (OSError, ConfigError) as error:
-            if not self._failing:
-                log.error("no checkpoint can be written: %s. Calls go on; it is tried again", error)
-                self._tell({"what": "failed", "problem": type(error).__name__})
-            self._failing = True
-            self._metrics.audit_checkpoint_ok.labels("file").set(0)
+            self._told += self._cannot(error)
             return
         if self._failing:
             log.warning("checkpoints can be written again")
@@ -146,11 +144,24 @@ class Witness:
         self._pending, self._faults, self._written = 0, [], time.monotonic()
         self._tell({"what": "written", "n": written.n, "digest": written.digest, "key": written.key})
 
+    def _cannot(self, error: OSError | ConfigError) -> list[EventRow]:
+        """Say so, and let the next look try again."""
+        if not self._failing:
+            log.error("no checkpoint can be written: %s. Calls go on; it is tried again", error)
+            self._tell({"what": "failed", "problem": type(error).__name__})
+        self._failing = True
+        self._metrics.audit_checkpoint_ok.labels("file").set(0)
+        return self._taken()
+
+    def _taken(self) -> list[EventRow]:
+        told, self._told = self._told, []
+        return told
+
     def _fault(self, fault: Fault) -> None:
         log.error("the log of events was altered: %s %s. See toolgate audit verify", fault.where, fault.what)
         self._metrics.audit_faults.inc()
         self._faults.append(fault)
-        self._tell({"what": "fault", **fault.told()})
+        self._tell({"what": "fault", "where": fault.where, "found": fault.what})
 
     def _tell(self, data: dict[str, object]) -> None:
         self._told.append(event_row(self._clock(), "checkpoint", data))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from gateway.cli.argument_types import port
-from gateway.cli.verbs import access, work
+from gateway.cli.verbs import access, evidence, work
 from gateway.cli.verbs.given import Given
 
 
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     export = deeds.add_parser("export", help="write Grafana dashboards and Prometheus alert rules into a folder")
     export.add_argument("folder", type=Path, metavar="FOLDER", help="made when it is not there")
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
+    evidence.audit(verbs.add_parser("audit", help="prove, follow, search and export the log of events"), given)
     about = "list the gateways that share the database"
     verbs.add_parser("replicas", parents=[given.common, given.json], help=about)
     return root

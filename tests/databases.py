@@ -104,7 +104,7 @@ class Server:
     """A PostgreSQL server of a test's own in `folder`, to be stopped and started at will. `url` is a database of it."""
 
     def __init__(self, folder: Path) -> None:
-        self._programs = programs()
+        self._programs = _programs()
         self._folder = folder / "postgresql"
         # The server refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -143,7 +143,7 @@ class Server:
             raise RuntimeError(f"{' '.join(command)}:\n{(self._folder / 'output').read_text()}")
 
 
-def programs() -> Path:
+def _programs() -> Path:
     """Where `initdb` and `pg_ctl` are."""
     beside = shutil.which("pg_ctl")
     found = [Path(beside).parent] if beside else sorted(Path("/usr/lib/postgresql").glob("*/bin"))

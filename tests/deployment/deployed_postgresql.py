@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from databases import programs
+from databases import _programs as programs
 
 
 def prepared(folder: Path, environment: Mapping[str, str], address: str) -> tuple[list[str], str | None]:

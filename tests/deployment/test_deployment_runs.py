@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 from composition import ROOT, Composition
-from databases import missing, programs
+from databases import missing
 from raw_client import HELLO, LEGACY
 
 AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment")
@@ -95,7 +95,6 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    programs()
     for needed in ("haproxy", "wget", "make"):
         if shutil.which(needed) is None:
             missing("it is not installed", needed)

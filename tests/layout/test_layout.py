@@ -61,7 +61,7 @@ FLOORS = (
     ("upstream", "order"),
     ("mcp_face", "admin", "own", "bridge"),
     (
-        *("app", "serving", "cli", "__main__", "__init__"),
+        *("app", "connections", "serving", "cli", "__main__", "__init__"),
         *("registration", "candidate", "reload", "unknown_names", "publication", "gauges", "probes"),
     ),
 )

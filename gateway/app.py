@@ -13,9 +13,6 @@ from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
@@ -31,6 +28,7 @@ from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
 from gateway.evidence.keeping import Evidence
+from gateway.gauges import Gauges
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
@@ -40,6 +38,7 @@ from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
+from gateway.mcp_face.served import Served
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.tasks import Tasks
 from gateway.mcp_face.waiting import Waiting
@@ -52,6 +51,7 @@ from gateway.own.mark_run import mark_run
 from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
+from gateway.probes import probes
 from gateway.registration import Registration
 from gateway.reload import Reload
 from gateway.replicas import Replicas, address_of
@@ -59,8 +59,9 @@ from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
+from gateway.traces import traces
 from gateway.unknown_names import UnknownNames
-from gateway.upstream import Upstream
+from gateway.upstream import Observed, Upstream
 
 log = logging.getLogger("toolgate")
 
@@ -79,6 +80,7 @@ class Gateway:
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
         name = config.gateway.replica or socket.gethostname()
+        self.traces = traces(config.traces, name)
         kept = Kept(config.audit.results, self.secrets, config.gateway.max_result)
         self.state = State(config, self.metrics.committed, chain=name, shown=kept)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
@@ -111,15 +113,9 @@ class Gateway:
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
-        self.admin = Admin(config, state, catalog, lambda: self.policy)
-        self.site = Starlette(
-            routes=[
-                *self.admin.routes(),
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        self.admin = Admin(config, state, catalog, lambda: self.policy, self.upstreams, registration, self.controls)
+        watching = probes(self.store, self.upstreams, lambda: self.settled or self._all_tried(), self.metrics)
+        self.site = Starlette(routes=[*self.admin.routes(), *watching])
 
     def _replicas(self, name: str) -> Replicas:
         address, ledger = self.config.gateway.address, self.state.ledger
@@ -154,13 +150,15 @@ class Gateway:
             state.modes,
             self.breakers,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
+        observed = {name: self._observed(upstream) for name, upstream in self.upstreams.items()}
+        bridge = Bridge(observed, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        controls = order.controls(parts)
+        self.controls = controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
         chain = order.chain(controls, bridge.send)
         self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)
-        relay = Relay(self.catalog, lists, self.waiting, throttle.admit)
+        served = Served(self.metrics.served, self.traces)
+        relay = Relay(self.catalog, lists, self.waiting, throttle.admit, served)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         self.tasks = Tasks(relay, self.waiting, patience)
         listen = Listen(self.audience, lists, self.watch, self.tasks)
@@ -174,6 +172,10 @@ class Gateway:
         modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body, forwarding)
         visitors = Visitors.of(config.gateway.hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
+
+    def _observed(self, upstream: Upstream) -> Observed:
+        transport = "tcp" if self.config.server(upstream.name).url is not None else "pipe"
+        return Observed(upstream, transport, self.metrics.sent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -201,6 +203,7 @@ class Gateway:
         on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
         work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
         work += [self.admin.run(), self._evict(), self.breakers.run(), self.evidence.run()]
+        work.append(Gauges(self.store, self.metrics, lambda: self.policy).run())
         beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
@@ -218,6 +221,7 @@ class Gateway:
             self.tokens.close()
             self.pins.close()
             self.state.close()
+            self.traces.close()
 
     def leave(self) -> None:
         """The gateway is told to stop: what is held open for long is answered, or ends."""
@@ -281,15 +285,3 @@ class Gateway:
         self.audience.rights_changed(changed)
         await self.watch()
         return True
-
-    async def _healthz(self, request: Request) -> Response:
-        ok = self.store.failed is None
-        return JSONResponse({"ok": ok, "store": "ok" if ok else "failed"}, 200 if ok else 503)
-
-    async def _readyz(self, request: Request) -> Response:
-        ok = self.store.failed is None and (self.settled or self._all_tried())
-        states = {name: "up" if upstream.up else "down" for name, upstream in self.upstreams.items()}
-        return JSONResponse({"ok": ok, "upstreams": states}, 200 if ok else 503)
-
-    async def _metrics(self, request: Request) -> Response:
-        return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,10 +2,10 @@
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends |
+| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends, words |
 | outcome | after it, durable before the reply        | outcome, milliseconds, result (digest, preview), spends |
 | settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
-| refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| refusal | when a call is refused before its intent  | arguments, detail, token, words |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | ticket  | when a ticket is opened or changes, with the change | what was done, its state, what it is bound to |
 | decision | when a reviewer decides, with the ticket | reviewer, verdict, words, arguments before and after an edit |
@@ -44,6 +44,7 @@ import orjson
 from sqlalchemy import Connection, Row, func, select
 
 from gateway.call import Call, Result
+from gateway.confidence import heard, speaks
 from gateway.errors import Refused
 from gateway.events import EventRow, event_row
 from gateway.store import Store
@@ -145,7 +146,7 @@ class Audit:
             "era": call.era,
             "detail": refused.detail,
             "arguments": self.redacted(call),
-            **_asked(call),
+            **_asked(heard(call, ()) if speaks(call) else call),
             **_signals(refused.signals),
         }
         return self.store.append(self._row("refusal", call, refused.reason, data | _shadow(refused.shadow)))
@@ -188,6 +189,8 @@ class Audit:
         return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
+        if (trace := call.trace) is not None:
+            data = {**data, "trace": trace}
         agent, name = call.principal.agent, short_name(call.tool)
         return (self.clock(), kind, call.id, agent, call.server, name, call.run, reason, orjson.dumps(data).decode())
 
@@ -233,15 +236,21 @@ def ended(connection: Connection, ids: Collection[str]) -> list[str]:
     return [row.call for row in connection.execute(of) if orjson.loads(row.data)["outcome"] != "unknown"]
 
 
-def _asked(call: Call) -> dict[str, Any]:
-    """What besides the arguments was decided on, where it is not what it mostly is."""
-    told: dict[str, Any] = {} if call.action == "call" else {"action": call.action}
-    return told | {"confidence": call.confidence} if call.confidence else told
-
-
 def _shadow(rule: str | None) -> dict[str, Any]:
     """The policy rule in shadow that would have decided otherwise, on the few events that have one."""
     return {} if rule is None else {"shadow": rule}
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    """What else a decision depends on, or is understood by: the action unless it is a call of a tool, how sure the
+    caller was, and why it made the call, in its own words.
+    """
+    told: dict[str, Any] = {} if call.action == "call" else {"action": call.action}
+    if call.confidence:
+        told["confidence"] = call.confidence
+    if call.statement is not None:
+        told["statement"] = call.statement
+    return told
 
 
 def _signals(found: tuple[str, ...]) -> dict[str, Any]:

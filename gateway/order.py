@@ -30,6 +30,7 @@ from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
 from gateway.ledger import Ledger
+from gateway.logs import calls_told
 from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.policy import Policy
@@ -84,7 +85,7 @@ def controls(parts: Parts) -> list[Control]:
     config, metrics = parts.config, parts.metrics
     breaker, retry = config.breaker, config.retry
     made: dict[type[Control], Control] = {
-        Measure: Measure(metrics),
+        Measure: Measure(metrics, calls_told(config.gateway.log_calls)),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
         Authorize: Authorize(parts.policy, metrics, parts.modes.read_only),

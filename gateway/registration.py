@@ -56,6 +56,7 @@ class Registration:
         self._listings: dict[str, Listing] = {}
         """What each upstream lists, without secrets: that is what is pinned, too."""
         self._hellos: dict[str, Mapping[str, Any]] = {}
+        self._withheld: dict[str, Mapping[str, str]] = {}
         self._told: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
         self._recording = self._failing = False
@@ -90,6 +91,10 @@ class Registration:
             for name, upstream in [*self._upstreams.items()]
             if upstream.up
         }
+
+    def withheld(self, server: str) -> Mapping[str, str]:
+        """The tools that an upstream lists and agents are not offered until somebody accepts them, and why."""
+        return self._withheld.get(server, {})
 
     async def run(self) -> None:
         """Record pins as they are due, for ever."""
@@ -161,6 +166,7 @@ class Registration:
     def _report(self, server: str, admission: Admission, listing: Listing) -> None:
         """Say what is left out and what looks suspicious: once, for as long as it stays so."""
         doubts = list(suspicious(listing))
+        self._withheld[server] = admission.withheld
         self._metrics.withheld.labels(server).set(len(admission.withheld))
         self._metrics.suspicious.labels(server).set(len(doubts))
         lines = [f"tool {name!r} is left out: {why}" for name, why in admission.refused.items()]

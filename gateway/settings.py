@@ -22,7 +22,8 @@ class GatewaySection(Section):
 
     `secret` is the file of the gateway's key; None: it is in the folder `state`, and made there.
     `database` is the URL of a PostgreSQL database; it may have a password in it, so it is not shown. `replica` is the
-    name of this process among those that share it, `address` where the others reach it.
+    name of this process among those that share it, `address` where the others reach it. A client has `client_timeout`
+    seconds to send a request, and to take an answer.
     """
 
     host: str = "127.0.0.1"
@@ -35,11 +36,14 @@ class GatewaySection(Section):
     address: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    client_timeout: Number = 30.0
+    max_connections: Count = 4096
     max_body: Count = 1_048_576
     max_result: Count = 1_048_576
     page_size: Count = 200
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"
+    log_calls: Literal["none", "failed", "all"] = "failed"
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -142,6 +146,14 @@ class TraceSettings(Section):
     endpoint: str | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     share: Share = 1.0
+
+    @model_validator(mode="after")
+    def _endpoint_is_http(self) -> Self:
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise wrong(
+                "has an endpoint that is no HTTP address", 'write for example "http://127.0.0.1:4318/v1/traces"'
+            )
+        return self
 
 
 class RunSettings(Section):

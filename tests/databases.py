@@ -78,11 +78,11 @@ class Place:
         return sorted(rows, key=lambda row: row["seq"]) if rows and "seq" in rows[0] else rows
 
 
-def missing(problem: str) -> None:
-    """Skip the test for want of PostgreSQL, or fail it where there has to be one."""
+def missing(problem: str, what: str = "PostgreSQL") -> None:
+    """Skip the test for want of PostgreSQL, or of `what` it is, or fail it where there has to be one."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"PostgreSQL is needed: {problem}")
-    pytest.skip(f"no PostgreSQL: {problem}")
+        pytest.fail(f"{what} is needed: {problem}")
+    pytest.skip(f"no {what}: {problem}")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from gateway.metrics import Metrics
 from gateway.rules.screen import Screen, Withheld
 from gateway.rules.secrets import Secrets, of_call
 from gateway.rules.sizes import size
+from gateway.traces import span
 
 log = logging.getLogger("toolgate.guard")
 
@@ -116,4 +117,7 @@ async def _aside(look: Callable[[], T], value: Any) -> T:
         small = size(value) <= _SMALL
     except TypeError:  # nested too deep, which the look finds too
         small = True
-    return look() if small else await asyncio.to_thread(look)
+    if small:
+        return look()
+    with span("toolgate.guard"):
+        return await asyncio.to_thread(look)

@@ -37,6 +37,7 @@ from gateway.mcp_face.wire import (
     PARSE_ERROR,
     PROTOCOL_VERSION_KEY,
     RpcError,
+    is_id,
     unrecorded_error,
 )
 from gateway.sdk.inbound import (
@@ -102,7 +103,7 @@ class Modern:
             method=message["method"],
             params=message["params"],
             peer=exchange,
-            meta=message["params"]["_meta"],
+            meta=headers.traced(message["params"]["_meta"]),
         )
         return await exchange.serve(self._answer(request, exchange, headers))
 
@@ -163,7 +164,7 @@ class Modern:
         if "id" not in message:
             _raise(unsupported_protocol_version_rejection(version))
             return None
-        if not isinstance(message["id"], str | int) or isinstance(message["id"], bool):
+        if not is_id(message["id"]):
             raise RpcError(INVALID_REQUEST, _NOT_ONE_MESSAGE)
         if not isinstance(message.get("params", {}), dict):
             raise RpcError(INVALID_REQUEST, "params must be an object")
@@ -214,7 +215,7 @@ def _id_of(body: bytes) -> Any:
     except ValueError:
         return None
     identity = message.get("id") if isinstance(message, dict) else None
-    return identity if isinstance(identity, str | int) and not isinstance(identity, bool) else None
+    return identity if is_id(identity) else None
 
 
 async def _reject(send: Send, identity: Any, error: RpcError) -> None:

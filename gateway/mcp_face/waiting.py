@@ -26,6 +26,7 @@ from gateway.mcp_face.relay import call_id
 from gateway.mcp_face.task import created, declared
 from gateway.mcp_face.wire import refusal_result
 from gateway.settings import ApprovalSettings
+from gateway.traces import span
 from gateway.upstream.wire import progress_token
 
 _LEASE = "toolgate/lease"
@@ -60,7 +61,8 @@ class Waiting:
         if name is None:
             return result
         tasks = call.era == "modern" and declared(call.meta)
-        ticket = await (self.approvals.wait(name, 0) if tasks else self._hold(call, name))
+        with span("toolgate.wait"):
+            ticket = await (self.approvals.wait(name, 0) if tasks else self._hold(call, name))
         if ticket is not None and self.valid(call.principal):
             return await self.redeem(call, ticket)
         waits = await aside(partial(self.approvals.get, name)) if tasks else None

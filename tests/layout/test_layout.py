@@ -36,7 +36,7 @@ FLOORS = (
             "texts",
             "secret",
         ),
-        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
+        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail", "traces"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),
@@ -50,6 +50,8 @@ FLOORS = (
             "modes",
             "state",
             "confidence",
+            "story",
+            "telling",
             "evidence",
             "breakers",
             "replicas",
@@ -59,8 +61,8 @@ FLOORS = (
     ("upstream", "order"),
     ("mcp_face", "admin", "own", "bridge"),
     (
-        *("app", "serving", "cli", "__main__", "__init__"),
-        *("registration", "candidate", "reload", "unknown_names", "publication"),
+        *("app", "connections", "serving", "cli", "__main__", "__init__"),
+        *("registration", "candidate", "reload", "unknown_names", "publication", "gauges", "probes"),
     ),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

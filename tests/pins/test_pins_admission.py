@@ -266,9 +266,9 @@ async def test_suspicious_texts_are_reported_once_and_withheld_by_nothing(
     assert office.metrics.registry.get_sample_value("toolgate_suspicious_definitions", {"server": "shop"}) == 0
 
 
-async def test_a_secret_that_a_server_publishes_is_not_in_its_pin(office: Office, store: Store) -> None:
+async def test_a_secret_that_a_server_publishes_is_not_in_its_pin(office: Office, database: Place) -> None:
     office.list(Source("shop", Listing((tool("pay", description=f"Use {SECRET}."),))))
     await eventually(lambda: office.offered() == {"pay"}, 10)
     (row,) = office.pins.rows()
     assert row.definition is not None and "masked by toolgate" in row.definition
-    assert SECRET.encode() not in store.path.read_bytes() + store.path.with_name("toolgate.db-wal").read_bytes()
+    assert SECRET not in repr(database.rows("pins")) + repr(database.rows("events"))

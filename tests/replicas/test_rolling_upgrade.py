@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import aiohttp
+import pytest
 from databases import Place
 from fleet import Balanced, Fleet
 from ledger_parts import POLICIES, servers
@@ -45,6 +46,7 @@ def next_release(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(copy.parent), "PYTHONSAFEPATH": "1"}
 
 
+@pytest.mark.timeout(300)
 async def test_releases_serve_side_by_side_and_nothing_is_lost(
     nursery: Nursery, tmp_path: Path, postgresql: Place
 ) -> None:

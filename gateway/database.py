@@ -17,12 +17,20 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.chain import Chain
+from gateway.errors import ConfigError, Problem
 from gateway.events import PENDING
 from gateway.migrate import TURN, migrate
 
 _PATIENCE = 5.0
 """Seconds to wait for others that use the database."""
-_KEEPALIVE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+_KEEPALIVE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+"""A server that is not there any more is noticed within about ten seconds, in seconds but for the last."""
 
 
 class Database:
@@ -67,8 +75,7 @@ class Database:
             connection.exec_driver_sql(begin)
             connection.info[PENDING] = []
             yield
-            chain.write(connection, connection.info.pop(PENDING))
-            connection.exec_driver_sql("COMMIT")
+            _end(connection, chain)
         except BaseException:
             chain.forget()
             _roll_back(connection)
@@ -92,6 +99,15 @@ def alone(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql("RELEASE work")
 
 
+def _end(connection: Connection, chain: Chain) -> None:
+    """Write the events of a transaction, then end it. Raises SQLAlchemyError, as everything else in it does."""
+    try:
+        chain.write(connection, connection.info.pop(PENDING))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise OperationalError("INSERT INTO events", None, error) from error
+    connection.exec_driver_sql("COMMIT")
+
+
 def _roll_back(connection: Connection) -> None:
     connection.info.pop(PENDING, None)
     with contextlib.suppress(DBAPIError):  # it has done so itself after some errors, and is gone after others
@@ -108,10 +124,16 @@ def _sqlite(path: Path) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
+    try:
+        from gateway.texts import without_nul
+    except ImportError:
+        message, fix = "needs the driver psycopg", "install toolgate[postgresql]"
+        raise ConfigError([Problem("database", "gateway.database", message, fix)]) from None
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"), connect_args=_KEEPALIVE, pool_pre_ping=True
     )
     event.listen(engine, "connect", _set_up_postgresql)
+    event.listen(engine, "connect", without_nul)
     return engine
 
 

@@ -168,6 +168,7 @@ calls = Table(
     Column("owner", String, nullable=False),
     Column("at", Float, nullable=False),
     Column("idempotent", Boolean, nullable=False),
+    Column("reads", Boolean),
     Column("shown", Text, nullable=False),
     Column("reply", Text),
     Index("calls_key", "agent", "key", unique=True),
@@ -175,9 +176,9 @@ calls = Table(
 )
 """Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
 
-`state` is open (under way in the process `owner`), done, undone since, or unknown. `key` is NULL where a repeat is
-another call. `shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no
-effect leaves no row.
+`state` is open (under way in the process `owner`), done, undone since, unknown, or lost (unknown, which does not matter
+to anybody). `key` is NULL where a repeat is another call, `reads` true where it changes nothing. `shown` are the
+arguments as people may see them, JSON; `reply` is the sealed result. A call that had no effect leaves no row.
 """
 
 accounts = Table(

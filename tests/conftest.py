@@ -38,9 +38,11 @@ def postgresql(tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def postgresql_server(tmp_path: Path) -> Iterator[Server]:
+def postgresql_server() -> Iterator[Server]:
     """A PostgreSQL server that the test may stop and start; it runs."""
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop("immediate")
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

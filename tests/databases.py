@@ -6,10 +6,12 @@ where `CI` is true they fail instead.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -53,17 +55,34 @@ class Place:
         finally:
             store.stop()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else can write there meanwhile."""
+        store = self.open()
+        try:
+            with store.database.connect() as connection:
+                if self.url is None:
+                    connection.exec_driver_sql("BEGIN EXCLUSIVE")
+                else:
+                    connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+                    connection.exec_driver_sql("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+                yield
+                connection.exec_driver_sql("ROLLBACK")
+                connection.invalidate()
+        finally:
+            store.stop()
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of a table; where they are numbered, in that order."""
         rows = self.execute(f"SELECT * FROM {table}")
         return sorted(rows, key=lambda row: row["seq"]) if rows and "seq" in rows[0] else rows
 
 
-def missing(problem: str) -> None:
-    """Skip the test for want of PostgreSQL, or fail it where there has to be one."""
+def missing(problem: str, what: str = "PostgreSQL") -> None:
+    """Skip the test for want of PostgreSQL, or of `what` it is, or fail it where there has to be one."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"PostgreSQL is needed: {problem}")
-    pytest.skip(f"no PostgreSQL: {problem}")
+        pytest.fail(f"{what} is needed: {problem}")
+    pytest.skip(f"no {what}: {problem}")
 
 
 @contextmanager
@@ -84,20 +103,17 @@ def new_database(server: str = SERVER) -> Iterator[str]:
 
 
 class Server:
-    """A PostgreSQL server of a test's own in `folder`, to be stopped and started at will. `url` is a database of it."""
+    """A PostgreSQL server of a test's own, to be stopped and started at will. `url` is a database of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self._programs = _programs()
-        self._folder = folder / "postgresql"
+        # Not in pytest's folder: each session that starts shuts the folder above it for other users.
+        self._folder = Path(tempfile.mkdtemp(prefix="toolgate-postgresql-"))
         # The server refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self._folder.mkdir()
         if self._user is not None:
-            for above in (self._folder, *folder.parents, folder):
-                if above.is_relative_to("/tmp") and above != Path("/tmp"):
-                    above.chmod(above.stat().st_mode | 0o011)
             shutil.chown(self._folder, self._user)
         self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
 
@@ -112,6 +128,12 @@ class Server:
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()
+
+    def remove(self) -> None:
+        """Stop it, if it runs, and remove its files."""
+        with contextlib.suppress(RuntimeError):
+            self.stop("immediate")
+        shutil.rmtree(self._folder)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(psycopg.connect(self.url, autocommit=True)) as connection:

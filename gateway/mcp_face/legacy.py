@@ -200,7 +200,9 @@ class Legacy:
         declared = context.session.client_capabilities
         told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
         level = context.session._connection.state.get("level", "debug")
-        meta = {**given, CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
+        assert context.request is not None
+        traced = Headers.of(context.request.scope).traced(given)
+        meta = {**traced, CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
         return Request(
             principal=principal,
             server=self.face,

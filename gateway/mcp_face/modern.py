@@ -21,6 +21,7 @@ from gateway.call import OWN, Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
 from gateway.mcp_face.exchange import Exchange
+from gateway.mcp_face.forwarding import Forwarding
 from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, respond
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
@@ -65,6 +66,7 @@ class Modern:
     listen: Listen
     tasks: Tasks
     max_body: int
+    forwarding: Forwarding | None = None
 
     async def __call__(
         self,
@@ -89,6 +91,10 @@ class Modern:
             return await _reject(send, _id_of(body), error)
         if message is None:
             return await respond(send, 202)
+        if self.forwarding is not None and await self.forwarding.passed_on(
+            message, scope, headers, body, receive, send
+        ):
+            return None
         exchange = Exchange(message["id"], message["params"]["_meta"], receive, send)
         request = Request(
             principal=principal,
@@ -97,7 +103,7 @@ class Modern:
             method=message["method"],
             params=message["params"],
             peer=exchange,
-            meta=message["params"]["_meta"],
+            meta=headers.traced(message["params"]["_meta"]),
         )
         return await exchange.serve(self._answer(request, exchange, headers))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from gateway.cli.argument_types import port
-from gateway.cli.verbs import access, work
+from gateway.cli.verbs import access, evidence, work
 from gateway.cli.verbs.given import Given
 
 
@@ -32,7 +33,14 @@ def parser() -> argparse.ArgumentParser:
     access.reviewer(verbs.add_parser("reviewer", help="create, list and revoke tokens of reviewers"), given)
     work.approvals(verbs.add_parser("approvals", help="list, show and decide on calls that wait for people"), given)
     access.read_only(verbs.add_parser("read-only", help="let only tools run that change nothing"), given)
+    shown = verbs.add_parser("dashboards", help="write dashboards and alert rules for the metrics")
+    deeds = shown.add_subparsers(dest="deed", required=True, metavar="export")
+    export = deeds.add_parser("export", help="write Grafana dashboards and Prometheus alert rules into a folder")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="made when it is not there")
     work.runs(verbs.add_parser("runs", help="show runs of agents, undo them, settle unknown outcomes"), given)
+    evidence.audit(verbs.add_parser("audit", help="prove, follow, search and export the log of events"), given)
+    about = "list the gateways that share the database"
+    verbs.add_parser("replicas", parents=[given.common, given.json], help=about)
     return root
 
 

@@ -33,7 +33,7 @@ def reviewer(verb: argparse.ArgumentParser, given: Given) -> None:
 
 
 def policy(verb: argparse.ArgumentParser, given: Given) -> None:
-    deeds = verb.add_subparsers(dest="deed", required=True, metavar="test|explain|matrix|diff|export")
+    deeds = verb.add_subparsers(dest="deed", required=True, metavar="test|explain|matrix|diff|replay|export")
     connecting = argparse.ArgumentParser(add_help=False)
     connecting.add_argument("--connect", action="store_true", help="also ask every server for its tools")
 
@@ -58,6 +58,16 @@ def policy(verb: argparse.ArgumentParser, given: Given) -> None:
     )
     diff.add_argument("old", type=Path, metavar="OLD", help="a policy folder")
     diff.add_argument("new", type=Path, metavar="NEW", help="a policy folder")
+
+    replay = deeds.add_parser(
+        "replay", parents=[given.common, given.json], help="decide recorded calls by another policy"
+    )
+    replay.add_argument("candidate", type=Path, metavar="CANDIDATE", help="a policy folder")
+    replay.add_argument("--since", type=span, metavar="SPAN", help="calls of this time only, such as 7d")
+    replay.add_argument("--agent", metavar="AGENT", help="calls of this agent only")
+    about = "exit with 1 when the candidate changes decisions so; repeatable"
+    changes = ("refused", "allowed", "gated", "ungated")
+    replay.add_argument("--fail-on", choices=changes, action="append", default=[], help=about)
 
     export = deeds.add_parser("export", parents=[given.common], help="write model and rules for Casbin's own tools")
     export.add_argument("folder", type=Path, metavar="FOLDER", help="where to write model.conf and policy.csv")

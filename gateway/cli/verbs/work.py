@@ -40,12 +40,15 @@ def approvals(verb: argparse.ArgumentParser, given: Given) -> None:
 
 
 def runs(verb: argparse.ArgumentParser, given: Given) -> None:
-    deeds = verb.add_subparsers(dest="deed", required=True, metavar="list|rollback|unknown|settle")
+    deeds = verb.add_subparsers(dest="deed", required=True, metavar="list|show|rollback|unknown|settle")
     listed = deeds.add_parser(
         "list", parents=[given.common, given.json], help="list runs and what can be undone of them"
     )
     states = ("active", "finished", "rolling_back", "rolled_back")
     listed.add_argument("--state", choices=states, help="runs in this state only")
+    show = deeds.add_parser("show", parents=[given.common, given.json], help="tell what happened in a run, and why")
+    show.add_argument("run", metavar="RUN", help="the id that the agent gave it")
+    show.add_argument("--agent", metavar="AGENT", help="whose run, when several agents have one of this name")
     rollback = deeds.add_parser(
         "rollback", parents=[given.common], help="have everything undone that was done in a run"
     )

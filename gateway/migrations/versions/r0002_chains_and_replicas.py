@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Float, String, Text, column, insert, table, text
+from sqlalchemy import BigInteger, Boolean, Column, Float, String, Text, column, insert, table, text
 
 revision = "0002"
 down_revision = "0001"
@@ -15,6 +15,7 @@ _TOPICS = ("tokens", "pins", "tickets", "reviewers", "switches", "breakers", "po
 def upgrade() -> None:
     for added in (Column("chain", String), Column("n", BigInteger), Column("digest", String)):
         op.add_column("events", added)
+    op.add_column("calls", Column("reads", Boolean))
     if op.get_context().dialect.name == "postgresql":
         op.create_index("events_place", "events", ["chain", "n"], unique=True)
     _add_versions()

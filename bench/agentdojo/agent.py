@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,7 @@ class Reviewer:
     token: str
 
     def decide(self, ticket: str, wanted: Sequence[FunctionCall]) -> None:
-        asked = self._ask(f"{ticket}")
+        asked = self._ask(ticket)
         shown = {name: value for name, value in asked["arguments"].items() if name not in asked["secret"]}
         belongs = any(
             call.function == asked["tool"]
@@ -54,8 +55,8 @@ class ScriptedAgent(BasePipelineElement):
     """Makes the calls of a user task's ground truth through the gateway; after the first, all those of the attack.
 
     It gives the user the task's own answer only when each call of the task was answered, with the words of the tool.
-    Afterwards `done` says whether that was so, `user_tickets` and `attack_tickets` how many calls of either waited for
-    a person.
+    Afterwards `done` says whether that was so, and `tickets` how many calls of "user" and of "attacker" waited for a
+    person.
     """
 
     task: BaseUserTask[Any]
@@ -64,8 +65,7 @@ class ScriptedAgent(BasePipelineElement):
     reviewer: Reviewer
     token: str
     done: bool = False
-    user_tickets: int = 0
-    attack_tickets: int = 0
+    tickets: Counter[str] = field(default_factory=Counter)
     _ran: list[FunctionCall] = field(default_factory=list)
 
     def query(
@@ -90,18 +90,18 @@ class ScriptedAgent(BasePipelineElement):
         http = create_mcp_http_client(headers={"Authorization": f"Bearer {self.token}"})
         transport = streamable_http_client(f"{self.reviewer.gateway}/mcp/{self.server.name}", http_client=http)
         async with http, Client(transport) as gateway:
-            done = [await self._call(gateway, call, wanted, "user_tickets") for call in wanted[:1]]
+            done = [await self._call(gateway, call, wanted, "user") for call in wanted[:1]]
             for call in self.attack.ground_truth(env) if self.attack else ():
-                await self._call(gateway, call, wanted, "attack_tickets")
-            done += [await self._call(gateway, call, wanted, "user_tickets") for call in wanted[1:]]
+                await self._call(gateway, call, wanted, "attacker")
+            done += [await self._call(gateway, call, wanted, "user") for call in wanted[1:]]
         return all(done)
 
-    async def _call(self, gateway: Client, call: FunctionCall, wanted: Sequence[FunctionCall], tickets: str) -> bool:
+    async def _call(self, gateway: Client, call: FunctionCall, wanted: Sequence[FunctionCall], whose: str) -> bool:
         """Whether the tool ran, and its own answer came back."""
         before = len(self.server.answers)
         result: Any = await gateway.call_tool(call.function, dict(call.args), meta={"toolgate/run": "task"})
         if ticket := (result.meta or {}).get("toolgate/pending"):
-            setattr(self, tickets, getattr(self, tickets) + 1)
+            self.tickets[whose] += 1
             await anyio.to_thread.run_sync(self.reviewer.decide, ticket, wanted)
             result = await gateway.call_tool("toolgate__await_approval", {"ticket": ticket})
         answers = self.server.answers[before:]

@@ -97,10 +97,9 @@ def judge(suite: Any, run: Run, running: Gateway, server: ToolServer, environmen
     reviewer = Reviewer(running.url, running.reviewer)
     agent = ScriptedAgent(run.task, run.attack, server, reviewer, running.tokens[run.agent])
     useful, reached = suite.run_task_with_pipeline(agent, run.task, run.attack, {}, environment=environment)
-    useful = useful and agent.done
-    if run.attack is None:
-        return Outcome(run, useful, False, agent.user_tickets)
-    return Outcome(run, useful, reached, agent.attack_tickets)
+    attacked = run.attack is not None
+    tickets = agent.tickets["attacker" if attacked else "user"]
+    return Outcome(run, useful and agent.done, attacked and reached, tickets)
 
 
 def line(policy: str, suite: str, outcomes: Sequence[Outcome]) -> str:

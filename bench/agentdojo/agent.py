@@ -103,7 +103,8 @@ class ScriptedAgent(BasePipelineElement):
         if ticket := (result.meta or {}).get("toolgate/pending"):
             self.tickets[whose] += 1
             await anyio.to_thread.run_sync(self.reviewer.decide, ticket, wanted)
-            result = await gateway.call_tool("toolgate__await_approval", {"ticket": ticket})
+            while "toolgate/pending" in (result.meta or {}):  # until the gateway has noticed the decision
+                result = await gateway.call_tool("toolgate__await_approval", {"ticket": ticket})
         answers = self.server.answers[before:]
         if answers:
             self._ran.append(call)

@@ -37,8 +37,8 @@ class Gateway:
 
 
 def configuration(suite: str, port: int, upstream: str) -> str:
-    """`gateway.toml`. A call that needs consent is answered at once: the scripted agent then asks the reviewer."""
-    return f'[gateway]\nport = {port}\n[approvals]\nhold = 0.001\n[servers.{suite}]\nurl = "{upstream}"\n{FACTS[suite]}'
+    """`gateway.toml`. A call that needs consent is answered soon: the scripted agent then asks the reviewer."""
+    return f'[gateway]\nport = {port}\n[approvals]\nhold = 0.1\n[servers.{suite}]\nurl = "{upstream}"\n{FACTS[suite]}'
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from gateway.metrics.upstreams import BREAKER_STATES, OfUpstreams
 
 __all__ = ["BREAKER_STATES", "Durations", "Metrics"]
 
-disable_created_metrics()  # they would be another series for each counter and histogram, which nobody asks for
+# They would be another series for each counter and histogram, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics(OfCalls, OfUpstreams, OfPolicy, OfPeople, OfEvidence, OfReplicas):

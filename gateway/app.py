@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
@@ -74,7 +75,7 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.state = State(config, self.metrics.committed)
+        self.state = State(config, self.metrics.committed, chain=config.gateway.replica or socket.gethostname())
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)

@@ -15,6 +15,8 @@
 | mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 | reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
+| token   | when an agent's token is created or revoked    | which of the two, id, when it expires     |
+| login   | when a reviewer signs in to the console or out | which of the two, name, token              |
 | run     | when a run changes state, with the change | which, why; how many of its steps wait for people |
 | undo    | when a step of a run waits for people, or they decided | why, which ticket, attempts       |
 

@@ -1,40 +1,51 @@
-"""Noticing that another process changed a table, without reading it each time."""
+"""Noticing that another process changed what is kept in memory, without reading it each time.
+
+Each topic has a version in the table `versions`, which grows with every change, in the transaction that makes it.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from typing import Any
 
-from sqlalchemy import Engine, Executable
+from sqlalchemy import Connection, select, update
+
+from gateway.store import Store
+from gateway.tables import versions
+
+
+def bump(connection: Connection, topic: str) -> int:
+    """The next version of `topic`, as part of the transaction that changes it. Whoever comes second waits."""
+    changed = update(versions).where(versions.c.topic == topic).values(n=versions.c.n + 1).returning(versions.c.n)
+    n: int = connection.execute(changed).scalar_one()
+    return n
 
 
 class Changes:
-    """Looks at a table through `connection`, kept for good; `state` selects one row that differs after every change.
+    """Looks at the version of `topic` through `connection`, kept for good. Belongs to one thread at a time."""
 
-    SQLite's data_version tells each connection whether others committed anything; most of what they commit is events.
-    """
-
-    def __init__(self, engine: Engine, state: Executable) -> None:
-        self.connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._select = state
-        self._version: int | None = None
-        self._state: tuple[Any, ...] | None = None
-        self._seen: tuple[int | None, tuple[Any, ...]] | None = None
+    def __init__(self, store: Store, topic: str) -> None:
+        self.connection = store.database.connect()
+        self._postgresql = store.database.postgresql
+        self._select = select(versions.c.n).where(versions.c.topic == topic)
+        self._data: int | None = None
+        self._n: int | None = None
+        self._seen: tuple[int | None, int] | None = None
 
     def pending(self) -> bool:
-        """Whether the table may be another than when it was last `taken`. Raises SQLAlchemyError."""
-        version = self._look()
-        if version is not None and version == self._version:
+        """Whether the topic may be another than when it was last `taken`. Raises SQLAlchemyError."""
+        data = None if self._postgresql else self._look()
+        if data is not None and data == self._data:
             return False
-        state = tuple(self.connection.execute(self._select).one())
-        if state == self._state:
-            self._version = version
+        n = self.connection.execute(self._select).scalar_one()
+        if n == self._n:
+            self._data = data
             return False
-        self._seen = version, state
+        self._seen = data, n
         return True
 
     def _look(self) -> int | None:
-        """Whatever others commit makes it another; None when it cannot be told: then the table is asked.
+        """Whatever others commit to SQLite makes it another, most of which are events; None when it cannot be told.
 
         By the driver: this is done many times a second, and Core's machinery costs ten times as much.
         """
@@ -46,9 +57,9 @@ class Changes:
         return version
 
     def taken(self) -> None:
-        """The table has been read as it was at the last look."""
+        """The topic has been read as it was at the last look."""
         if self._seen is not None:
-            self._version, self._state = self._seen
+            self._data, self._n = self._seen
 
     def close(self) -> None:
         self.connection.close()

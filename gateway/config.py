@@ -1,7 +1,7 @@
 """`gateway.toml` as one frozen model, checked whole: every problem is found and told at once.
 
-The models (those of single tools in `gateway.facts`) say what shape a value has; `gateway.config_checks` says
-how values must agree with each other.
+The models here, in `gateway.settings` and, for single tools, in `gateway.facts` say what shape a value has;
+`gateway.config_checks` says how values must agree with each other.
 No value of the file appears in a problem: it may have come from a secret.
 """
 
@@ -10,109 +10,26 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError
 
 from gateway.call import OWN, Facts
 from gateway.config_checks import check_relations, nearest, translate
 from gateway.errors import ConfigError, Problem
-from gateway.facts import Argument, Number, Section, ToolFacts, no_bool, wrong
+from gateway.facts import Argument, Number, Section, ToolFacts
 from gateway.interpolate import Interpolation, dotted
-
-Count = Annotated[PositiveInt, BeforeValidator(no_bool)]
-Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(no_bool)]
-Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
-
-
-class GatewaySection(Section):
-    """Where the gateway listens and where its files are. Port 0 takes a free one; sizes are in bytes."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    policies: str = "policies"
-    state: str = "var"
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    max_body: Count = 1_048_576
-    max_result: Count = 1_048_576
-    page_size: Count = 200
-    ask_timeout: Number = 300.0
-    log_format: Literal["auto", "console", "json"] = "auto"
-
-
-class Throttle(Section):
-    """Requests per agent, whatever their method: a token bucket."""
-
-    per_second: Number = 500.0
-    burst: Count = 1000
-
-
-class BreakerSettings(Section):
-    """Per upstream: opens at `failures` among the last `window` attempts, probes after `cooldown` seconds."""
-
-    window: Count = 20
-    failures: Count = 5
-    cooldown: Number = 2.0
-
-    @model_validator(mode="after")
-    def _can_open(self) -> Self:
-        if self.failures > self.window:
-            raise wrong("would never open: failures is more than window", "lower failures or raise window")
-        return self
-
-
-class RetrySettings(Section):
-    """Of idempotent tools: attempts in all, full jitter in seconds, retries allowed per call (`budget`)."""
-
-    attempts: Count = 3
-    base: Number = 0.05
-    cap: Number = 2.0
-    budget: Share = 0.1
-
-    @model_validator(mode="after")
-    def _cap_above_base(self) -> Self:
-        if self.cap < self.base:
-            raise wrong("has a cap below its base", "raise cap or lower base")
-        return self
-
-
-class Webhook(Section):
-    """Where notices go, signed with `secret` (Standard Webhooks: `whsec_` and Base64 of 24 to 64 bytes).
-
-    The address may have a secret in it, so it is not shown.
-    """
-
-    url: str = Field(repr=False)
-    secret: SecretStr
-
-
-class ApprovalSettings(Section):
-    """How calls wait for people, in seconds: `hold` an open request, telling it so every `progress`.
-
-    A ticket expires `expires` after it was opened where its rule does not say, and people are told `remind` before.
-    At most `pending` tickets of one agent wait at a time.
-    `console` is the address of the console as reviewers reach it, for links; without it there are none.
-    """
-
-    hold: Number = 45.0
-    progress: Number = 12.0
-    expires: Number = 86_400.0
-    remind: Number = 900.0
-    pending: Count = 100
-    console: str | None = None
-    webhook: Webhook | None = None
-
-
-class RunSettings(Section):
-    """`keep`: seconds for which the reply to a call with a key is kept. Steps of a rollback are tried `attempts` times,
-    with full jitter between `base` and `cap` seconds.
-    """
-
-    keep: Number = 604_800.0
-    attempts: Count = 16
-    base: Number = 0.5
-    cap: Number = 60.0
+from gateway.settings import (
+    ApprovalSettings,
+    AuditSettings,
+    BreakerSettings,
+    Count,
+    GatewaySection,
+    RetrySettings,
+    RunSettings,
+    Throttle,
+    TraceSettings,
+)
 
 
 class Server(Section):
@@ -165,6 +82,8 @@ class Config(Section):
     retry: RetrySettings = RetrySettings()
     approvals: ApprovalSettings = ApprovalSettings()
     runs: RunSettings = RunSettings()
+    audit: AuditSettings = AuditSettings()
+    traces: TraceSettings = TraceSettings()
     servers: dict[str, Server] = Field(default_factory=dict)
 
     def server(self, name: str) -> Server:
@@ -181,7 +100,13 @@ class Config(Section):
 
     @property
     def database(self) -> Path:
+        """The SQLite file, where no other database is configured."""
         return self.state_dir / "toolgate.db"
+
+    @property
+    def shared(self) -> str | None:
+        """The URL of the database that replicas share, None on SQLite. It may have a password in it."""
+        return None if self.gateway.database is None else self.gateway.database.get_secret_value()
 
 
 def load(path: Path, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Config:

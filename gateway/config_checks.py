@@ -75,6 +75,12 @@ def _gateway(gateway: Mapping[str, Any]) -> Iterator[Found]:
             "listens beyond loopback, but no Host value beyond it is allowed: all requests would be refused",
             'set gateway.allowed_hosts to the names clients use, such as ["tools.example.com:*"]',
         )
+    if isinstance(url := gateway.get("database"), str) and not url.startswith("postgresql://"):
+        yield (
+            ("gateway", "database"),
+            "is not the URL of a PostgreSQL database",
+            'write it like "postgresql://toolgate@db.example.com/toolgate", or leave it out for SQLite',
+        )
     yield from _each_host(gateway, "allowed_hosts", "", "tools.example.com:*")
     yield from _each_host(gateway, "allowed_origins", "https?://", "https://tools.example.com")
 

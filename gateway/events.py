@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import orjson
@@ -14,21 +13,13 @@ EVENT = ("at", "kind", "call", "agent", "server", "tool", "run", "reason", "data
 
 EventRow = tuple[float, str, str, str, str, str, str | None, str | None, str]
 
+PENDING = "events"
+"""Where a connection's `info` holds the events of its transaction: see `gateway.database`."""
+
 
 def insert_events(connection: Connection, rows: Sequence[EventRow]) -> None:
-    """Write events, one or more, as part of a piece of work.
-
-    By the driver: this is on every call's way, and Core's machinery costs as much again.
-    """
-    driver: Any = connection.connection.driver_connection
-    driver.execute(_insert(len(rows)), [value for row in rows for value in row])
-
-
-@cache
-def _insert(rows: int) -> str:
-    """The statement for a group of events. It is one, for the driver takes the interpreter lock back after each."""
-    row = f"({', '.join('?' * len(EVENT))})"
-    return f"INSERT INTO events ({', '.join(EVENT)}) VALUES {', '.join([row] * rows)}"
+    """Write events as part of a piece of work. They are put into the log as its transaction ends, all at once."""
+    connection.info[PENDING].extend(rows)
 
 
 def event_row(

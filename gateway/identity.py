@@ -15,13 +15,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import bearer
 from gateway.call import Principal
-from gateway.changes import Changes
+from gateway.changes import Changes, bump
 from gateway.errors import ConfigError, Problem, Unauthenticated
+from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import tokens
 
@@ -60,10 +61,10 @@ class _Known:
 
 _NOBODY = _Known(b"0" * 64, 0.0, Principal("", ""))
 _NEVER = float("inf")
+_SHOWN = ("id", "agent", "created", "expires", "revoked", "claims")
 _VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires, tokens.c.claims).where(
     tokens.c.revoked.is_(None)
 )
-_COUNTED = select(func.count(), func.count(tokens.c.revoked)).select_from(tokens)
 
 
 class Tokens:
@@ -77,7 +78,7 @@ class Tokens:
         self._store = store
         self._clock = clock
         self._digest = bearer.Digests(secret_key(store.path.parent))
-        self._changes = Changes(store.engine, _COUNTED)
+        self._changes = Changes(store, "tokens")
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
 
@@ -93,22 +94,33 @@ class Tokens:
         row = TokenRow(id=identity, agent=agent, created=now, expires=ends, revoked=None, claims=claims)
         digest = self._digest(token).decode()
         stored = {"id": identity, "agent": agent, "digest": digest, "created": now, "expires": ends}
-        self._store.write(insert(tokens).values(**stored, claims=json.dumps(dict(claims)) if claims else None))
+        new = insert(tokens).values(**stored, claims=json.dumps(dict(claims)) if claims else None)
+        self._store.run(lambda connection: self._write(connection, new, row, "created"))
         self.refresh_if_changed()
         return token, row
 
     def list_all(self) -> list[TokenRow]:
         """Every token ever created, oldest first."""
-        columns = [tokens.c[name] for name in ("id", "agent", "created", "expires", "revoked", "claims")]
+        columns = [tokens.c[name] for name in _SHOWN]
         rows = self._store.read(select(*columns).order_by(tokens.c.created, tokens.c.id))
-        return [TokenRow(**{**row._mapping, "claims": _claims(row.claims)}) for row in rows]
+        return [_shown(row) for row in rows]
 
     def revoke(self, identity: str) -> bool:
         """Make the token with this id void, for good; False when there is none that is not void already."""
         there = (tokens.c.id == identity) & tokens.c.revoked.is_(None)
-        touched = self._store.write(update(tokens).where(there).values(revoked=self._clock()))
+        columns = [tokens.c[name] for name in _SHOWN]
+
+        def work(connection: Connection) -> bool:
+            found = connection.execute(select(*columns).where(there)).one_or_none()
+            if found is None:
+                return False
+            void = update(tokens).where(there).values(revoked=self._clock())
+            self._write(connection, void, _shown(found), "revoked")
+            return True
+
+        revoked = self._store.run(work)
         self.refresh_if_changed()
-        return touched > 0
+        return revoked
 
     def verify(self, token: str, now: float) -> Principal:
         """The principal this token stands for. Raises Unauthenticated, with one text whatever is wrong."""
@@ -148,6 +160,12 @@ class Tokens:
         self._changes.taken()
         self._known = {row.id: _known(row) for row in rows}
         return True
+
+    def _write(self, connection: Connection, statement: Executable, row: TokenRow, what: str) -> None:
+        connection.execute(statement)
+        bump(connection, "tokens")
+        told = {"what": what, "id": row.id, "expires": row.expires, "claims": dict(row.claims)}
+        insert_events(connection, [event_row(self._clock(), "token", told, agent=row.agent)])
 
     def _look_up(self, identity: str) -> _Known:
         """A token this process has not heard of yet: another one may have made it just now."""
@@ -210,6 +228,10 @@ def _unauthenticated() -> Unauthenticated:
         "This token is not valid: it is mistyped, unknown, expired or revoked. "
         "Ask whoever runs the gateway for a new one."
     )
+
+
+def _shown(row: Row[*tuple[Any, ...]]) -> TokenRow:
+    return TokenRow(**{**row._mapping, "claims": _claims(row.claims)})
 
 
 def _known(row: Row[*tuple[Any, ...]]) -> _Known:

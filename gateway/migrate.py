@@ -1,34 +1,40 @@
-"""Opening the database: a new one gets its tables, an older one what it lacks. Several may do so at once."""
+"""Bringing a database to what this release needs: a new one gets its tables, an older one what it lacks.
+
+Several may do so at once.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, func, insert, inspect, select
 from sqlalchemy.schema import CreateColumn
 
+from gateway.tables import metadata, tickets, versions
+
 _PATIENCE = 5.0
-"""Seconds to wait for others that use the file."""
+_LOCK = 7_203_910
+
+TOPICS = ("tokens", "pins", "tickets", "reviewers", "switches", "breakers", "policies")
+"""What has a version: see `gateway.changes`."""
 
 
-def open_engine(path: Path, metadata: MetaData) -> Engine:
-    """The database in `path`, with all tables and columns of `metadata`. Raises SQLAlchemyError."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _PATIENCE})
-    event.listen(engine, "connect", _set_up)
+def migrate(engine: Engine) -> None:
+    """All tables and columns, and a version for each topic. Raises SQLAlchemyError."""
+    begin = "BEGIN IMMEDIATE" if engine.name == "sqlite" else f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # One transaction from the first look: whoever comes second waits, and finds it done.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(begin)
         metadata.create_all(connection)
-        _add_missing_columns(connection, metadata)
+        _add_missing_columns(connection)
         connection.exec_driver_sql("DROP INDEX IF EXISTS events_call")  # 0.1.0 kept one
+        _add_versions(connection)
         connection.exec_driver_sql("COMMIT")
-    return engine
 
 
-def _add_missing_columns(connection: Connection, metadata: MetaData) -> None:
+def _add_missing_columns(connection: Connection) -> None:
     """Add the columns that existing tables lack; they must be nullable. Rows that are there keep what they have."""
     present = inspect(connection)
     for table in metadata.sorted_tables:
@@ -39,7 +45,16 @@ def _add_missing_columns(connection: Connection, metadata: MetaData) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
-def _set_up(connection: Any, _record: Any) -> None:
+def _add_versions(connection: Connection) -> None:
+    known = set(connection.execute(select(versions.c.topic)).scalars())
+    largest = connection.execute(select(func.max(tickets.c.revision))).scalar_one() or 0
+    for topic in TOPICS:
+        if topic not in known:
+            connection.execute(insert(versions).values(topic=topic, n=largest if topic == "tickets" else 0))
+
+
+def set_up_sqlite(connection: Any, _record: Any) -> None:
+    """For each new connection to a SQLite file."""
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
     _keep_ahead(cursor)

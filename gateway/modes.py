@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.changes import bump
 from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import switches
@@ -77,5 +78,6 @@ class Modes:
         now = self._clock()
         values = {"agent": agent, "by": by, "at": now}
         connection.execute(insert(switches).values(values) if on else delete(switches).where(there))
+        bump(connection, "switches")
         insert_events(connection, [event_row(now, "mode", {"read_only": on, "by": by}, agent=agent)])
         return True

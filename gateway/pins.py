@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.changes import Changes
+from gateway.changes import Changes, bump
 from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import pins
@@ -33,7 +33,6 @@ MAX_TOOLS = 2_000
 """Tools one server may ever have shown: names come from servers, and their pins are never forgotten."""
 
 _PIN = (pins.c.server, pins.c.tool, pins.c.digest, pins.c.offered_digest, pins.c.why, pins.c.revision)
-_STATE = select(func.count(), func.sum(pins.c.revision)).select_from(pins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Pins:
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._changes = Changes(store.engine, _STATE)
+        self._changes = Changes(store, "pins")
         self._known: dict[str, dict[str, Pin]] = {}
         self.refresh_if_changed()
 
@@ -130,7 +129,8 @@ class Pins:
 
         A pin that somebody else changed meanwhile stays as it is. Raises SQLAlchemyError; then nothing is recorded.
         """
-        with self._store.engine.begin() as connection:
+
+        def work(connection: Connection) -> None:
             for pin, definition in changes:
                 values: dict[str, Any] = {"offered_digest": pin.offered, "offered": pin.offered and definition}
                 if pin.revision == 1:
@@ -138,21 +138,25 @@ class Pins:
                     values["definition"] = pin.digest and definition
                 self._change(connection, pin, values, {"deed": pin.deed, "why": pin.why})
 
+        self._store.run(work)
+
     def accept(self, pin: Pin, by: str) -> bool:
         """Pin what waits; False when it changed meanwhile. `by` is who says so. Raises SQLAlchemyError."""
         accepted = replace(pin, digest=pin.offered, offered=None, why=None, revision=pin.revision + 1)
         values = {"digest": pin.offered, "definition": pins.c.offered, "offered_digest": None, "offered": None}
-        with self._store.engine.begin() as connection:
-            return self._change(connection, accepted, values, {"deed": "accepted", "previous": pin.digest, "by": by})
+        told = {"deed": "accepted", "previous": pin.digest, "by": by}
+        return self._store.run(lambda connection: self._change(connection, accepted, values, told))
 
     def _change(self, connection: Connection, pin: Pin, values: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
         """Bring one row to this pin's revision, and write the event that says so."""
         at = self._clock()
         values = {**values, "why": pin.why, "at": at, "revision": pin.revision}
-        before = (pins.c.server == pin.server) & (pins.c.tool == pin.tool) & (pins.c.revision == pin.revision - 1)
-        change = insert(pins).values(values) if pin.revision == 1 else update(pins).where(before).values(values)
-        if not connection.execute(change).rowcount:
+        same = (pins.c.server == pin.server) & (pins.c.tool == pin.tool)
+        there = connection.execute(select(pins.c.revision).where(same)).scalar_one_or_none() or 0
+        if there != pin.revision - 1:
             return False
+        connection.execute(insert(pins).values(values) if not there else update(pins).where(same).values(values))
+        bump(connection, "pins")
         data = {**told, "digest": pin.offered or pin.digest}
         insert_events(connection, [event_row(at, "pin", data, server=pin.server, tool=pin.tool)])
         return True

@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Executable, insert, select, update
 
 from gateway import bearer
+from gateway.changes import bump
 from gateway.errors import Unauthenticated
 from gateway.events import event_row, insert_events
 from gateway.identity import secret_key
@@ -118,5 +119,6 @@ class Reviewers:
 
     def _write(self, connection: Connection, statement: Executable, row: ReviewerRow, what: str) -> None:
         connection.execute(statement)
+        bump(connection, "reviewers")
         told = {"what": what, "id": row.id, "name": row.name, "expires": row.expires}
         insert_events(connection, [event_row(self._clock(), "reviewer", told)])

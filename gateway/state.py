@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
@@ -21,11 +21,24 @@ from gateway.runs import Runs
 from gateway.sealed import Vault
 from gateway.store import Store
 
+COMMAND_LINE = "cli"
+"""The chain of events that the command line writes, where each replica has its own."""
+
+
+def open_store(
+    config: Config,
+    on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
+    clock: Callable[[], float] = time.time,
+    chain: str = COMMAND_LINE,
+) -> Store:
+    """The database of this configuration. `chain` is where its events go, where each replica has its own."""
+    return Store(config.database, on_commit, clock, url=config.shared, chain=chain)
+
 
 class State:
     """Opening makes the folder when it is not there. Raises ConfigError, OSError and SQLAlchemyError.
 
-    The writer thread is not running yet: see `Store.start`. `on_commit` is as in `Store`.
+    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`.
     """
 
     def __init__(
@@ -33,15 +46,16 @@ class State:
         config: Config,
         on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
         clock: Callable[[], float] = time.time,
+        chain: str = COMMAND_LINE,
     ) -> None:
         self._secret = secret_key(config.state_dir)
         self._on_commit = on_commit
-        self.store = Store(config.database, self._committed, clock)
+        self.store = open_store(config, self._committed, clock, chain)
         self.audit = Audit(self.store, self.derive("audit"), clock)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.vault, config.approvals, clock)
         self.runs = Runs(self.store, self.vault, clock)
-        owner = secrets.token_hex(8)
+        self.owner = owner = secrets.token_hex(8)
         self.ledger = Ledger(
             self.store, self.audit, self.vault, self.approvals, self.runs, owner, config.runs.keep, clock
         )
@@ -57,8 +71,11 @@ class State:
         return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
 
     def alone(self) -> AbstractContextManager[None]:
-        """Hold the state folder against other gateways; the CLI may use it meanwhile. Raises ConfigError."""
-        return exclusive(self.store.path.parent)
+        """Hold the state folder against other gateways, where the database is in it; the CLI may use it meanwhile.
+
+        Raises ConfigError.
+        """
+        return nullcontext() if self.store.database.postgresql else exclusive(self.store.path.parent)
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

@@ -9,10 +9,21 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaD
 
 metadata = MetaData()
 
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself where the key is an INTEGER and nothing else."""
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("topic", String(32), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+"""Grows with each change of a topic: see `gateway.changes`."""
+
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("call", String(32), nullable=False),
@@ -22,9 +33,14 @@ events = Table(
     Column("run", String(256)),
     Column("reason", String(32)),
     Column("data", Text, nullable=False),
+    Column("chain", String(64)),
+    Column("n", BigInteger),
+    Column("digest", String(64)),
+    Index("events_place", "chain", "n", unique=True).ddl_if(dialect="postgresql"),
 )
 """Append-only, so `seq` grows and no number comes twice. `data` is a JSON object; see `gateway.audit` for kinds.
-There is no index besides `seq`: each would cost every commit another page."""
+`n` is the place in `chain`, from 1 on, and `digest` what `gateway.chain` makes of it; NULL in events of before 0.2.
+On SQLite there is no index besides `seq`: each would cost every commit another page."""
 
 tokens = Table(
     "tokens",
@@ -54,7 +70,7 @@ pins = Table(
 )
 """A tool's definition in force, NULL for one never accepted, and the one offered instead, NULL when there is none.
 
-`revision` grows with each change of the row, so that the sum over all rows tells whether there was any.
+`revision` grows with each change of the row.
 """
 
 reviewers = Table(
@@ -83,7 +99,7 @@ tickets = Table(
     "tickets",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("revision", Integer, nullable=False, unique=True),
+    Column("revision", BigInteger, nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("why", String(32)),
@@ -118,7 +134,7 @@ tickets = Table(
 )
 """Calls that wait for people, and what became of them: see `gateway.approvals.ticket`.
 
-`revision` is larger than any other with each change of a row, so that the largest tells whether there was any.
+`revision` is the version of the topic `tickets` that the row was last changed with.
 """
 
 notices = Table(
@@ -200,7 +216,7 @@ runs = Table(
 steps = Table(
     "steps",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
     Column("call", String(32), nullable=False, unique=True),
     Column("agent", String(64), nullable=False),
     Column("run", String(256), nullable=False),
@@ -229,3 +245,47 @@ switches = Table(
     Column("at", Float, nullable=False),
 )
 """Agents in read-only mode; the empty name is the whole gateway."""
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("owner", String(32), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("address", Text),
+    Column("policy", String(64)),
+    Column("started", Float, nullable=False),
+    Column("beat", Float, nullable=False),
+    Column("left", Float),
+    Index("replicas_name", "name"),
+)
+"""Gateway processes that share this database: see `gateway.replicas`. `owner` as in `calls`; `beat` is when it was last
+heard of, `left` when it was stopped in good order."""
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("until", Float, nullable=False),
+)
+"""What one replica does for all: which, and until when it has it unless it says so again."""
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("server", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("owner", String(32), nullable=False),
+)
+"""Circuit breakers as the replica that last changed one has it."""
+
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("chain", String(64), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Where the events of each chain begin that are still in the store: the last event before them, which is archived."""

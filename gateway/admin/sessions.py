@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, Executable, delete, insert, select
 
+from gateway.events import event_row, insert_events
 from gateway.reviewers import Reviewer, Reviewers
 from gateway.store import Store
 from gateway.tables import sessions
@@ -41,7 +42,8 @@ class Sessions:
         reviewer = self._reviewers.verify(token)
         value, now = secrets.token_urlsafe(32), self._clock()
         row = {"digest": _digest(value), "token": reviewer.token, "name": reviewer.name, "expires": now + LIFETIME}
-        self._store.write(delete(sessions).where(sessions.c.expires <= now), insert(sessions).values(**row))
+        over, new = delete(sessions).where(sessions.c.expires <= now), insert(sessions).values(**row)
+        self._store.run(lambda connection: self._write(connection, reviewer, "in", over, new))
         return value
 
     def find(self, value: str) -> Session | None:
@@ -56,7 +58,16 @@ class Sessions:
         return None
 
     def close(self, value: str) -> None:
-        self._store.write(delete(sessions).where(sessions.c.digest == _digest(value)))
+        if (session := self.find(value)) is None:
+            return
+        gone = delete(sessions).where(sessions.c.digest == _digest(value))
+        self._store.run(lambda connection: self._write(connection, session.reviewer, "out", gone))
+
+    def _write(self, connection: Connection, reviewer: Reviewer, what: str, *statements: Executable) -> None:
+        for statement in statements:
+            connection.execute(statement)
+        told = {"what": what, "name": reviewer.name, "token": reviewer.token}
+        insert_events(connection, [event_row(self._clock(), "login", told)])
 
 
 def _digest(value: str) -> str:

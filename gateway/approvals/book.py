@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from gateway.approvals.notices import add_notice
 from gateway.approvals.ticket import Decision, Ticket
-from gateway.config import ApprovalSettings
+from gateway.changes import bump
 from gateway.events import event_row, insert_events
 from gateway.sealed import Unsealable, Vault
+from gateway.settings import ApprovalSettings
 from gateway.tables import tickets
 from gateway.terms import Tier
 
@@ -65,7 +66,7 @@ class Book:
 
     def add(self, connection: Connection, ticket: Ticket) -> Ticket:
         """A new ticket, with its event and notice."""
-        ticket = replace(ticket, revision=_next(connection))
+        ticket = replace(ticket, revision=bump(connection, "tickets"))
         connection.execute(insert(tickets).values(self._values(ticket)))
         self._note(connection, ticket, "ticket", _opening(ticket), "opened")
         return ticket
@@ -80,7 +81,7 @@ class Book:
         notice: NoticeKind | None = None,
     ) -> Ticket:
         """The ticket as it is from now on, with the event that says so, and its notice where people are to hear."""
-        ticket = replace(ticket, revision=_next(connection))
+        ticket = replace(ticket, revision=bump(connection, "tickets"))
         connection.execute(update(tickets).where(tickets.c.id == ticket.id).values(self._values(ticket)))
         self._note(connection, ticket, kind, {"state": ticket.state, **data}, notice)
         return ticket
@@ -119,12 +120,6 @@ class Book:
             "decisions": _json([asdict(each) for each in ticket.decisions]),
             "tiers": _json([asdict(tier) for tier in ticket.tiers]),
         }
-
-
-def _next(connection: Connection) -> int:
-    """A revision larger than any other. The row that has the largest is locked: who comes second waits."""
-    largest = select(tickets.c.revision).order_by(tickets.c.revision.desc()).limit(1).with_for_update()
-    return (connection.execute(largest).scalar_one_or_none() or 0) + 1
 
 
 def _opening(ticket: Ticket) -> dict[str, Any]:

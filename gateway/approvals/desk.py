@@ -19,10 +19,10 @@ from gateway.approvals.ticket import Ticket, Verdict
 from gateway.approvals.waiting import Waiting
 from gateway.approvals.webhook import Courier
 from gateway.call import Call
-from gateway.config import ApprovalSettings
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
 from gateway.sealed import Vault
+from gateway.settings import ApprovalSettings
 from gateway.store import Store
 from gateway.tables import tickets
 from gateway.terms import Gate

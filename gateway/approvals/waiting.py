@@ -93,7 +93,7 @@ class Waiting:
     @contextlib.contextmanager
     def _looking(self) -> Iterator[Changes]:
         largest = select(func.max(tickets.c.revision))
-        changes = Changes(self._store.engine, largest)
+        changes = Changes(self._store, "tickets")
         try:
             self._loop = asyncio.get_running_loop()
             if self._seen is None:

@@ -23,10 +23,10 @@ from gateway.approvals.book import Book
 from gateway.approvals.notices import Notice, body, due, next_due, settle
 from gateway.approvals.ticket import Ticket
 from gateway.aside import aside
-from gateway.config import Webhook
 from gateway.errors import Unrecorded
 from gateway.events import event_row, insert_events
 from gateway.metrics import Metrics
+from gateway.settings import Webhook
 from gateway.store import Store
 from gateway.tables import tickets
 

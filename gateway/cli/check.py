@@ -55,7 +55,7 @@ def _gated(config: Config, policy: Policy) -> Iterator[Problem]:
 
 def _reviewers(config: Config) -> set[str]:
     """Names of those who can decide now. Where no gateway has run yet there is nobody, and nothing is made."""
-    if not config.database.exists():
+    if config.shared is None and not config.database.exists():
         return set()
     with open_state(config) as state:
         now = time.time()

@@ -15,8 +15,7 @@ from gateway.config import Config, check_agents, load, outline
 from gateway.errors import ConfigError, Problem
 from gateway.identity import Tokens
 from gateway.policy import Policy
-from gateway.state import State
-from gateway.store import Store
+from gateway.state import State, open_store
 
 
 def read(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Config, Policy]:
@@ -44,7 +43,7 @@ def read(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Config
 def open_tokens(config: Config) -> Iterator[Tokens]:
     """The tokens in the state folder, which is made when it is not there."""
     with usable_state(config):
-        store = Store(config.database)
+        store = open_store(config)
         try:
             tokens = Tokens(store)
             try:

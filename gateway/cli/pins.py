@@ -20,7 +20,7 @@ from gateway.config import Config, load_without_servers
 from gateway.config_checks import nearest
 from gateway.errors import ConfigError, Problem
 from gateway.pins import PinRow, Pins
-from gateway.store import Store
+from gateway.state import open_store
 from gateway.times import moment
 
 _SHOWN = 12
@@ -37,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _open(config: Config) -> Iterator[Pins]:
     """The pins in the state folder. Raises ConfigError when no gateway has made it yet."""
-    if not config.database.exists():
+    if config.shared is None and not config.database.exists():
         message = "is not there: no gateway has run with this configuration, so nothing is pinned yet"
         fix = "run toolgate serve first, or name the right file with --config"
         raise ConfigError([Problem(str(config.database), "file", message, fix)])
     with usable_state(config):
-        store = Store(config.database)
+        store = open_store(config)
         try:
             pins = Pins(store)
             try:

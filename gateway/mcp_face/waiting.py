@@ -17,13 +17,13 @@ from typing import Any
 from gateway.approvals import Approvals, Ticket
 from gateway.call import PENDING, Call, CallNext, Principal, Result
 from gateway.catalog import Catalog
-from gateway.config import ApprovalSettings
 from gateway.errors import Refused, Unrecorded
 from gateway.mcp_face.decided import noted
 from gateway.mcp_face.lists import SEPARATOR
 from gateway.mcp_face.relay import call_id
 from gateway.mcp_face.task import created, declared
 from gateway.mcp_face.wire import refusal_result
+from gateway.settings import ApprovalSettings
 from gateway.upstream.wire import progress_token
 
 _LEASE = "toolgate/lease"

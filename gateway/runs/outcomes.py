@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from gateway.approvals import Approvals
 from gateway.approvals.ticket import masked
 from gateway.call import Tool
-from gateway.config import RunSettings
 from gateway.events import event_row, insert_events
 from gateway.runs.rows import Step, counted, locked, move
 from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
+from gateway.settings import RunSettings
 from gateway.tables import calls, runs, steps, tickets
 
 _UNDECIDED = "nobody decided on the ticket before"

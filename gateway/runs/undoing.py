@@ -22,7 +22,6 @@ from sqlalchemy import Connection
 from gateway.approvals import Approvals, Ticket
 from gateway.aside import aside
 from gateway.call import Call, CallNext, Permit, Principal, Silent, Tool
-from gateway.config import RunSettings
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
 from gateway.runs.leases import RunKey
@@ -31,6 +30,7 @@ from gateway.runs.plan import Plan
 from gateway.runs.rows import Run, Step
 from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
+from gateway.settings import RunSettings
 
 log = logging.getLogger("toolgate.runs")
 

@@ -15,8 +15,8 @@ from gateway.approvals import Approvals, Ticket
 from gateway.approvals.book import Book
 from gateway.audit import Audit
 from gateway.call import Call, Facts, Permit, Principal, Silent, Tool
-from gateway.config import ApprovalSettings
 from gateway.sealed import Vault
+from gateway.settings import ApprovalSettings
 from gateway.store import Store
 from gateway.terms import Gate, Terms, Tier
 

@@ -10,12 +10,12 @@ from typing import Any
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.call import Call, Facts, Permit, Principal, Result, Silent, Tool
-from gateway.config import ApprovalSettings
 from gateway.controls.intent import Intent
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.runs import Runs
 from gateway.sealed import Vault
+from gateway.settings import ApprovalSettings
 
 OK: Result = {"content": []}
 

@@ -42,7 +42,7 @@ async def test_whatever_waits_is_written_in_the_order_in_which_it_came(tmp_path:
     await asyncio.gather(*waiting)
     store.stop()
     assert written(store) == [(number + 1, str(number)) for number in range(250)]
-    assert sizes == [100, 100, 50], "a group is one statement, and its size has a bound"
+    assert sizes == [75, 75, 75, 25], "a group is one statement, and its size has a bound"
 
 
 async def test_a_database_of_the_first_release_goes_on_without_its_index(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_what_is_known_stays_in_force_while_the_store_cannot_be_read(
 ) -> None:
     token, _ = tokens.create("payment", expires=None, now=NOW)
     with sqlite3.connect(store.path) as connection:
-        connection.execute("ALTER TABLE tokens RENAME TO hidden")
+        connection.execute("ALTER TABLE versions RENAME TO hidden")
     connection.close()
     assert not tokens.refresh_if_changed()
     assert "tokens cannot be read" in caplog.text

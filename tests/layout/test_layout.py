@@ -16,7 +16,9 @@ FLOORS = (
     ("errors", "call", "terms"),
     (
         *(
+            "chain",
             "changes",
+            "database",
             "config",
             "config_checks",
             "facts",
@@ -27,9 +29,10 @@ FLOORS = (
             "lock",
             "migrate",
             "sdk",
+            "settings",
             "strict",
         ),
-        *("aside", "bearer", "tables", "events", "sealed", "times"),
+        *("aside", "bearer", "tables", "writer", "events", "sealed", "times", "trail"),
     ),
     (
         *("identity", "policy", "catalog", "credentials", "audit", "rules", "pins", "admission"),

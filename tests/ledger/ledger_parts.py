@@ -17,10 +17,11 @@ from recorder import Shop
 from gateway.approvals import Approvals
 from gateway.audit import Audit
 from gateway.call import Call, Facts, Permit, Principal, Result, Silent, Tool
-from gateway.config import ApprovalSettings, load
+from gateway.config import load
 from gateway.ledger import Ledger
 from gateway.runs import Runs
 from gateway.sealed import Vault
+from gateway.settings import ApprovalSettings
 from gateway.state import State
 from gateway.store import Store
 from gateway.terms import NO_TERMS, Spend, Terms

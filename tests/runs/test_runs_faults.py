@@ -15,13 +15,13 @@ from runs_parts import Books, Clock, agents, books, call, decide, found, gateway
 from sqlalchemy import select
 
 from gateway.call import Call, Result, Tool
-from gateway.config import RunSettings
 from gateway.controls.intent import Intent
 from gateway.errors import Unreachable
 from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.runs import Leases
 from gateway.runs.undoing import Undoing
+from gateway.settings import RunSettings
 from gateway.tables import events, runs, steps
 
 DAY = 86_400.0
@@ -213,7 +213,10 @@ async def test_what_was_undone_before_the_gateway_died_is_not_sent_again(kept: B
     async with undoing(kept, sent):
         await eventually(lambda: kept.runs.find()[0].state == "rolled_back", 5)
         # As if it had died before it knew: the steps are back, what the store knows of their keys is not.
-        kept.state.store.write(steps.update().values(state="done"), runs.update().values(state="rolling_back"))
+        for column in (steps, runs):
+            state = "done" if column is steps else "rolling_back"
+            change = column.update().values(state=state)
+            kept.state.store.run(lambda connection, change=change: connection.execute(change))
         await eventually(lambda: kept.runs.find()[0].state == "rolled_back", 5)
     assert len(sent) == 2
     assert kept.runs.find()[0].steps == {"undone": 2}

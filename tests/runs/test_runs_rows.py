@@ -10,11 +10,11 @@ import pytest
 from runs_parts import Books, books, call, leased
 
 from gateway.call import Compensation
-from gateway.config import RunSettings
 from gateway.errors import InvalidArguments, RunClosed, RunExhausted
 from gateway.ledger.claims import put, row
 from gateway.own.rollback import run_of
 from gateway.runs.outcomes import Failed, Outcomes
+from gateway.settings import RunSettings
 from gateway.terms import Ceilings
 
 

@@ -1,0 +1,85 @@
+"""Reading the log of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Select, select
+
+from gateway.store import Store
+from gateway.tables import events
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of the log, its `data` read. `seq` is its place in the log, `n` that in its chain (None before 0.2)."""
+
+    seq: int
+    at: float
+    kind: str
+    call: str
+    agent: str
+    server: str
+    tool: str
+    run: str | None
+    reason: str | None
+    data: dict[str, Any]
+    chain: str | None
+    n: int | None
+    digest: str | None
+
+    @classmethod
+    def of_row(cls, row: Row[Any]) -> Event:
+        return cls(**{**row._mapping, "data": orjson.loads(row.data)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events: those that are all of what is given here. Times are seconds since the epoch, `until` is outside.
+
+    `tool` is a tool of `server`, or of any; `after` are those with a larger `seq`.
+    """
+
+    agent: str | None = None
+    server: str | None = None
+    tool: str | None = None
+    run: str | None = None
+    call: str | None = None
+    kind: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+    after: int | None = None
+
+    def select(self) -> Select[Any]:
+        of = select(events)
+        for name in ("agent", "server", "tool", "run", "call", "kind", "reason"):
+            if (value := getattr(self, name)) is not None:
+                of = of.where(events.c[name] == value)
+        if self.since is not None:
+            of = of.where(events.c.at >= self.since)
+        if self.until is not None:
+            of = of.where(events.c.at < self.until)
+        return of if self.after is None else of.where(events.c.seq > self.after)
+
+
+def newest(store: Store, wanted: Wanted, limit: int) -> list[Event]:
+    """The last events that are wanted, the newest first."""
+    return [Event.of_row(row) for row in store.read(wanted.select().order_by(events.c.seq.desc()).limit(limit))]
+
+
+def oldest(store: Store, wanted: Wanted) -> Iterator[Event]:
+    """All events that are wanted, the oldest first, read in pages."""
+    of = wanted.select().order_by(events.c.seq).limit(_PAGE)
+    last = -1 if wanted.after is None else wanted.after
+    while True:
+        rows = store.read(of.where(events.c.seq > last))
+        yield from (Event.of_row(row) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        last = rows[-1].seq

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -15,8 +15,6 @@ from agents.run import LIMITED, UNFINISHED, Limits, Run
 from agents.runs import Runs, new_id
 from agents.tools import MARK, Answer, Tools, open_tools, reason
 
-PATIENCE = 3600.0
-"""Seconds that people have to decide before whoever runs an agent gives up."""
 PAUSE = 1.0
 """Seconds between two requests that ask for a decision; the gateway holds each one open for a while."""
 
@@ -51,9 +49,10 @@ class Agent:
     name: str
     job: str
     system: str
-    token: str = field(repr=False)
-    gateway: str
     model: Model
+    gateway: str = ""
+    token: str | None = field(default=None, repr=False)
+    """None: it has no tools, and needs no gateway."""
     limits: Limits = field(default_factory=Limits)
     runs: Runs = field(default_factory=Runs, repr=False)
 
@@ -69,7 +68,8 @@ class Agent:
         """
         identity = run_id or new_id(self.name)
         async with self.runs.driving(identity):
-            run = await self.runs.open(identity, self.name, task, model=self.model.name, closes=closes)
+            more = {"model": self.model.name, "limits": self.limits.told()}
+            run = await self.runs.open(identity, self.name, task, closes=closes, **more)
             return await self.resume(run, schema=schema)
 
     async def say(self, run: Run, text: str, *, schema: Mapping[str, Any] | None = None) -> Run:
@@ -89,14 +89,6 @@ class Agent:
                 await self.runs.note(run, "resumed", {})
             outcome, detail = await self._drive(run, schema)
             await self.runs.note(run, "finished", {"outcome": outcome, "detail": detail})
-        return run
-
-    async def wait(self, run: Run, seconds: float, *, schema: Mapping[str, Any] | None = None) -> Run:
-        """Go on with a run that waits for people once they have decided; after `seconds` it is left waiting."""
-        until = monotonic() + seconds
-        while run.outcome == "waiting" and monotonic() < until:
-            await asyncio.sleep(PAUSE)
-            await self.resume(run, schema=schema)
         return run
 
     async def _drive(self, run: Run, schema: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -154,4 +146,15 @@ class Agent:
         return ""
 
     def _tools(self) -> AbstractAsyncContextManager[Tools]:
+        if self.token is None:
+            return nullcontext(Tools())
         return open_tools(self.gateway, self.token, self.limits.call_seconds, self.limits.lease)
+
+
+async def patiently(runner: Runner, run: Run, seconds: float) -> Run:
+    """Go on with a run that waits for people until they have decided; after `seconds` it is left waiting."""
+    until = monotonic() + seconds
+    while run.outcome == "waiting" and monotonic() < until:
+        await asyncio.sleep(PAUSE)
+        run = await runner.run(run.task, run_id=run.id)
+    return run

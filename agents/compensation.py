@@ -82,6 +82,13 @@ async def close(runner: Runner, run: Run) -> dict[str, str]:
     return unclosed
 
 
+async def let_go(runner: Runner, run: Run) -> None:
+    """Take the leases away: people may take longer to decide than the process lives."""
+    for agent, leaf in leaves(runner, run):
+        if agent.limits.lease is not None and (leaf.ok or leaf.outcome == "waiting"):
+            await agent.tell(MARK, run=leaf.id, state="active", lease=0)
+
+
 async def undo(runner: Runner, run: Run) -> list[Undone]:
     """Have the gateway undo all of it, the latest first; those where there was something to undo."""
     done = [await _undo(agent, leaf.id) for agent, leaf in reversed(list(leaves(runner, run)))]

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS entries (run TEXT NOT NULL, seq INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, "
-    "kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (run, seq))",
+    "CREATE TABLE IF NOT EXISTS entries (run TEXT {bytewise} NOT NULL, seq INTEGER NOT NULL, "
+    "at DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (run, seq))",
     "CREATE TABLE IF NOT EXISTS drivers (run TEXT PRIMARY KEY, owner TEXT NOT NULL, until DOUBLE PRECISION NOT NULL)",
 )
 _PATIENCE = 10.0
+_LOCK = 7_310_420
+"""The advisory lock of PostgreSQL under which the tables are made: two that make them at once would collide."""
 
 
 class Taken(Exception):
@@ -70,13 +72,18 @@ class Journal:
 
     async def runs(self, whole: str = "") -> list[str]:
         """The ids of all runs that are parts of this one, else of all there are, those that began first at first."""
-        parts = f"{whole}/" if whole else ""
-        of = "SELECT run FROM entries WHERE seq = 1 AND substr(run, 1, ?) = ? ORDER BY at, run"
-        return [row[0] for row in await self._ask(of, (len(parts), parts))]
+        among = "AND run > ? AND run < ?" if whole else ""
+        parts = (f"{whole}/", f"{whole}0") if whole else ()  # 0 is the character after the slash
+        of = f"SELECT run FROM entries WHERE seq = 1 {among} ORDER BY at, run"
+        return [row[0] for row in await self._ask(of, parts)]
+
+    async def driven(self) -> set[str]:
+        """The runs that some process drives now."""
+        return {row[0] for row in await self._ask(f"SELECT run FROM drivers WHERE until >= {self._now()}", ())}
 
     async def drive(self, run: str, owner: str, seconds: float) -> bool:
         """Have this run to oneself for so long; again, to have it for longer. False when somebody else has it."""
-        now = "extract(epoch FROM clock_timestamp())" if self._postgresql else repr(time.time())
+        now = self._now()
         taken = await self._do(
             f"INSERT INTO drivers (run, owner, until) VALUES (?, ?, {now} + ?) "
             "ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, until = excluded.until "
@@ -85,13 +92,17 @@ class Journal:
         )
         return taken == 1
 
-    async def release(self, run: str, owner: str) -> None:
-        """Let others have it at once."""
-        await self._do("DELETE FROM drivers WHERE run = ? AND owner = ?", (run, owner))
+    async def release(self, run: str, owner: str = "") -> None:
+        """Let others have it at once; without an owner, whoever has it."""
+        await self._do("DELETE FROM drivers WHERE run = ? AND (owner = ? OR ? = '')", (run, owner, owner))
 
     async def close(self) -> None:
         await self._beside(self._close)
         self._thread.shutdown(wait=False)
+
+    def _now(self) -> str:
+        """One clock for all who share the journal: the server's, where there is one."""
+        return "extract(epoch FROM clock_timestamp())" if self._postgresql else repr(time.time())
 
     async def _do(self, statement: str, values: Sequence[Any]) -> int:
         count: int = await self._beside(lambda: self._run(statement, values).rowcount)
@@ -115,6 +126,7 @@ class Journal:
             import psycopg  # only who uses it needs it
 
             connection = psycopg.connect(self._place, autocommit=True)
+            connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
         else:
             if self._place != ":memory:":
                 Path(self._place).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,8 +134,11 @@ class Journal:
             connection = sqlite3.connect(self._place, timeout=_PATIENCE, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+        bytewise = 'COLLATE "C"' if self._postgresql else ""
         for statement in SCHEMA:
-            connection.execute(statement)
+            connection.execute(statement.format(bytewise=bytewise))
+        if self._postgresql:
+            connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
         return connection
 
     def _close(self) -> None:

@@ -9,10 +9,13 @@ from typing import Literal
 
 from jsonschema import Draft202012Validator
 
+from agents.run import Run
+
 TEXT = {"type": "string", "minLength": 1}
+NAME = {"type": "string", "pattern": "^[a-z0-9-]{1,40}$", "description": "Lower case letters, digits and dashes."}
 TASK = {
     "type": "object",
-    "properties": {"id": TEXT, "specialist": TEXT, "task": TEXT, "needs": {"type": "array", "items": TEXT}},
+    "properties": {"id": NAME, "specialist": TEXT, "task": TEXT, "needs": {"type": "array", "items": NAME}},
     "required": ["id", "specialist", "task", "needs"],
     "additionalProperties": False,
 }
@@ -30,6 +33,7 @@ it has to wait for. Plan no more than what was asked for.
 What was asked: {task}"""
 AGAIN = """Some tasks did not succeed; this is the ledger:
 {ledger}
+The specialists: {specialists}.
 Plan what can still be done about it, under ids of their own; plan no tasks if there is nothing sensible left.
 
 What was asked: {task}"""
@@ -63,6 +67,14 @@ def told(ledger: Mapping[str, Task]) -> str:
     return json.dumps([asdict(task) for task in ledger.values()], indent=1)
 
 
+def ledger_of(run: Run) -> list[Task]:
+    """The ledger of an orchestrator's run, as it stands on record."""
+    noted = [note for note in run.notes if note["kind"] in ("planned", "task")]
+    tasks = [task for note in noted for task in note.get("tasks", [note])]
+    last = {task["id"]: {name: value for name, value in task.items() if name != "kind"} for task in tasks}
+    return [Task(**task) for task in last.values()]
+
+
 def read_plan(text: str, ledger: Collection[str], specialists: Collection[str]) -> tuple[list[Task], str]:
     """The tasks of a plan, beside those of the ledger, and what is wrong with it."""
     try:
@@ -76,8 +88,8 @@ def read_plan(text: str, ledger: Collection[str], specialists: Collection[str]) 
     for each in tasks:  # each may need those before it, so that no circle can be
         if each.specialist not in specialists:
             return [], f"there is no specialist {each.specialist!r}"
-        if each.id in known or "/" in each.id:
-            return [], f"the id {each.id!r} cannot be used: it is taken, or has a slash in it"
+        if each.id in known:
+            return [], f"the id {each.id!r} is taken"
         if missing := set(each.needs) - known:
             return [], f"{each.id} needs {', '.join(sorted(missing))}, which are not tasks before it"
         known.add(each.id)

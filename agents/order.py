@@ -135,7 +135,7 @@ def all_reserved(known: Known, output: dict[str, Any]) -> str | None:
 def adds_up(known: Known, output: dict[str, Any]) -> str | None:
     """The total is the sum of its parts, in the order's currency."""
     if output["currency"] != known["task"]["currency"]:
-        return f"the currency is not the order's, {known['order']['currency']}"
+        return f"the currency is not the order's, {known['task']['currency']}"
     total = output["subtotal"] - output["discount"] + output["tax"] + output["shipping"]
     return None if output["total"] == total else f"total is {output['total']}, its parts are {total}"
 

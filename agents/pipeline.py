@@ -65,25 +65,21 @@ class Pipeline(Pattern):
         part = await self.part(run, name, stage.agent, json.dumps(stage.brief(known)), schema)
         while True:
             if not part.ok:
-                raise await self._failed(run, part, halt(part))
+                raise await self._failed(run, name, halt(part))
             output, reason, can_mend = _judge(stage, known, part.text)
             if output is not None:
-                await self._staged(run, name, {"output": output, "reason": ""})
+                await self.record(run, "staged", {"stage": name, "output": output, "reason": ""})
                 return output
             if not (can_mend and isinstance(stage.agent, Agent) and part.said <= stage.retry_count):
-                raise await self._failed(run, part, Halted("failed", f"{name}: {reason}"))
+                raise await self._failed(run, name, Halted("failed", f"{name}: {reason}"))
             await self.runs.tell(part, "rejected", {"problem": reason})
             await stage.agent.say(part, REJECTED.format(problem=reason), schema=schema)
 
-    async def _failed(self, run: Run, part: Run, halted: Halted) -> Halted:
+    async def _failed(self, run: Run, name: str, halted: Halted) -> Halted:
         if halted.outcome == "failed":
-            await self._staged(run, part.agent, {"output": None, "reason": str(halted)})
+            reason = str(halted).removeprefix(f"{name}: ")
+            await self.record(run, "staged", {"stage": name, "output": None, "reason": reason})
         return halted
-
-    async def _staged(self, run: Run, name: str, data: dict[str, Any]) -> None:
-        """Once, however often the run is gone on with."""
-        if not any(note["kind"] == "staged" and note["stage"] == name for note in run.notes):
-            await self.runs.note(run, "staged", {"stage": name, **data})
 
 
 def _parsed(task: str) -> Any:

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agents.journal import Entry
@@ -14,7 +14,7 @@ from agents.journal import Entry
 Block = dict[str, Any]
 """A content block of the Messages API as it stands on the wire."""
 
-UNFINISHED = frozenset({"running", "waiting", "interrupted", "model_error", "gateway_error"})
+UNFINISHED = frozenset({"running", "waiting", "model_error", "gateway_error"})
 """Outcomes after which a run may be gone on with: it waits for people, or something failed that is not its own."""
 LIMITED = frozenset({"max_turns", "max_calls", "token_budget", "cost_limit", "time_limit"})
 """The same with larger limits."""
@@ -43,6 +43,10 @@ class Limits:
     lease: float | None = None
     """Seconds of silence after which the gateway undoes the run, for its agent is gone then. None: never."""
 
+    def told(self) -> dict[str, Any]:
+        """Those that are set, as JSON."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, math.inf)}
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -57,6 +61,10 @@ class Run:
     task: str = ""
     closes: bool = True
     """Whether its good end is told to the gateway, which then keeps nothing to undo it with."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """As it was begun with them, by name."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """What makes it again, where it is nobody's part and was begun by the command line."""
     messages: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Block] = field(default_factory=dict)
     """tool_result blocks of the turn in progress, by tool_use id; moved into `messages` when all are there."""
@@ -78,6 +86,8 @@ class Run:
     """Time at work."""
     seq: int = 0
     at: float = 0.0
+    """When its last entry was written, in seconds since the epoch; `began`: the first one."""
+    began: float = 0.0
     notes: list[dict[str, Any]] = field(default_factory=list)
     """What a pattern put on record of its parts: `kind` and what belongs to it."""
     parts: list[Run] = field(default_factory=list)
@@ -92,7 +102,8 @@ class Run:
         match entry.kind:
             case "started":
                 self.agent, self.model, self.task = data["agent"], data["model"], data["task"]
-                self.closes = data["closes"]
+                self.closes, self.limits = data["closes"], data["limits"]
+                self.recipe, self.began = data.get("recipe", {}), entry.at
                 if data["model"]:
                     self._say(self.task)
             case "message":
@@ -145,6 +156,11 @@ class Run:
     @property
     def ok(self) -> bool:
         return self.outcome == "end_turn"
+
+    @property
+    def agents(self) -> list[Run]:
+        """The conversations that it is made of, in the order in which they began."""
+        return [run for part in self.parts for run in part.agents] + ([self] if self.messages else [])
 
     @property
     def turns(self) -> int:

@@ -55,6 +55,8 @@ class Runs:
 
     journal: Journal = field(default_factory=Journal)
     on_event: OnEvent = ignore
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """Written down with each new run that is nobody's part."""
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     _held: dict[str, int] = field(default_factory=dict)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -77,12 +79,16 @@ class Runs:
         run.parts = [await self.whole(part) for part in parts]
         return run
 
-    async def open(self, run_id: str, agent: str, task: str, *, model: str = "", closes: bool = True) -> Run:
-        """The run with this id, or a new one. Raises ValueError when it is another's, or on another task."""
+    async def open(self, run_id: str, agent: str, task: str, **more: Any) -> Run:
+        """The run with this id, or a new one of which there is `more` to say: `model`, `closes`, `limits`.
+
+        Raises ValueError when it is another's, or on another task.
+        """
         run = await self.find(run_id)
         if run is None:
             run = Run(id=run_id)
-            await self.note(run, "started", {"agent": agent, "model": model, "task": task, "closes": closes})
+            made = {} if "/" in run_id else {"recipe": self.recipe}
+            await self.note(run, "started", {"agent": agent, "task": task, "model": "", "limits": {}, **more, **made})
         elif (run.agent, run.task) != (agent, task):
             raise ValueError(f"run {run_id} is one of {run.agent}, on another task; give a new run another id")
         elif run.outcome == "running" and run.seq > 1:
@@ -109,9 +115,7 @@ class Runs:
                 yield
                 return
             if not await self.journal.drive(root, self.owner, LEASE):
-                raise Taken(
-                    f"run {root} is driven by another process now; wait {LEASE:.0f} seconds after its last sign"
-                )
+                raise Taken(f"run {root} is driven by another process now, or was within the last {LEASE:.0f} seconds")
             renewing = asyncio.create_task(self._renew(root))
             try:
                 yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import uuid
 from typing import Any
 
 from agents.__main__ import main as agents
@@ -156,9 +157,9 @@ def stock(shop: Shop) -> int:
 
 async def _stock(shop: Shop) -> int:
     async with open_tools(shop.url + "/mcp", shop.tokens["inventory"], 30.0) as tools:
-        result = await tools.client.call_tool("inventory__check_stock", {"sku": "LAMP-01"})
-    found: Any = result.structured_content
-    return int(found["available"])
+        key = f"demo-stock/{uuid.uuid4().hex}"
+        result = await tools.call("inventory__check_stock", {"sku": "LAMP-01"}, run="demo-stock", key=key)
+    return int(result.structured["available"])
 
 
 def _run(shop: Shop, *arguments: str) -> int:

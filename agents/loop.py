@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from anthropic import omit, transform_schema
 from anthropic.types import MessageParam, OutputConfigParam, ToolParam
@@ -14,13 +15,22 @@ from agents.marking import SAID, marked
 from agents.model import Model
 from agents.run import Block, Limits, Run
 from agents.runs import Runs
-from agents.tools import Answer, Tools, reason
+from agents.tools import Answer, reason
 
 PENDING = "toolgate/pending"
 REFUSAL = "toolgate/refusal"
 OUTCOMES = {"model_context_window_exceeded": "context_full"}
 """Stop reasons that have another name as an outcome; every other one, known or not, keeps its own."""
 _IN_FLIGHT, _PAUSE = "in_flight", 1.0
+
+
+class Toolbox(Protocol):
+    """Where a loop has its tools from: `definitions` are those of the Messages API."""
+
+    @property
+    def definitions(self) -> Sequence[dict[str, Any]]: ...
+    async def call(self, name: str, arguments: dict[str, Any], *, run: str, key: str) -> Answer:
+        """Never raises for what a tool does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Loop:
     runs: Runs
     model: Model
     system: str
-    tools: Tools
+    tools: Toolbox
     limits: Limits
     schema: Mapping[str, Any] | None = None
 
@@ -58,7 +68,7 @@ class Loop:
             model=self.model.name,
             max_tokens=max(1, min(self.limits.max_tokens, self.limits.tokens - run.tokens)),
             system=self.system + SAID,
-            tools=cast(list[ToolParam], self.tools.definitions) or omit,
+            tools=cast(list[ToolParam], list(self.tools.definitions)) or omit,
             messages=cast(list[MessageParam], run.messages),
             cache_control={"type": "ephemeral"},
             output_config=_shape(self.schema) if self.schema else omit,
@@ -66,11 +76,13 @@ class Loop:
         async with request as stream:
             async for text in stream.text_stream:
                 await self.runs.tell(run, "said", {"text": text})
-            message = await stream.get_final_message()
-        answer = message.to_dict(mode="json", warnings=False)  # no warnings of blocks this SDK does not know
-        if not isinstance(answer.get("content"), list) or not answer.get("usage"):
-            raise ValueError("the answer is not a message of the Messages API")
-        return answer
+            with suppress(AssertionError):  # of the SDK, when nothing came that it knows
+                message = await stream.get_final_message()
+                answer = message.to_dict(mode="json", warnings=False)  # no warnings of blocks this SDK does not know
+                if not answer.get("stop_reason"):
+                    raise ValueError("the model's answer broke off")
+                return answer
+        raise ValueError("the answer is not a message of the Messages API")
 
     async def _answer(self, run: Run, calls: list[Block]) -> None:
         """Run the calls that have no result yet, in parallel."""

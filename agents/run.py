@@ -115,7 +115,7 @@ class Run:
                 self.costs.append(data["cost"])
                 self.messages.append({"role": "assistant", "content": data["content"]})
                 self.text = "".join(block["text"] or "" for block in data["content"] if block["type"] == "text")
-                self.stop = data.get("stop_reason") or "no_stop_reason"
+                self.stop = data["stop_reason"]
                 self.stop_detail = (data.get("stop_details") or {}).get("explanation") or ""
             case "waiting":
                 self.waiting[data["call"]["id"]] = data["ticket"]

@@ -21,37 +21,34 @@ class Progress:
     out: TextIO = field(default_factory=lambda: sys.stdout)
     costs: list[float | None] = field(default_factory=list)
     turns: dict[str, int] = field(default_factory=dict)
-    _told: str = ""
-    """The run that the last line was of."""
-    _amid: bool = False
-    """Whether the model's words stand on the last line."""
+    _stage: str = ""
+    """The run of the stage that is at work: its lines need no name."""
+    _amid: str = ""
+    """The run whose model's words stand on the last line."""
 
     async def __call__(self, event: Event) -> None:
         if event.kind == "said":
             if self.out.isatty():
                 self._speak(event)
         elif line := self._line(event):
-            self.say(f"{self._head(event)}{line}")
+            self.say(self._named(event, line))
 
     def say(self, line: str) -> None:
         print(f"\n{line}" if self._amid else line, file=self.out, flush=True)
-        self._amid = False
+        self._amid = ""
 
     def _speak(self, event: Event) -> None:
-        head = self._head(event)
-        if head or not self._amid:
-            print(f"\n{head}" if self._amid else head, end="  ", file=self.out)
-        print(event.data["text"].replace("\n", "\n  "), end="", file=self.out, flush=True)
-        self._amid = True
+        if self._amid != event.run:
+            print("\n" if self._amid else "", self._named(event, "  "), sep="", end="", file=self.out)
+        print(event.data["text"].replace("\n", "\n    "), end="", file=self.out, flush=True)
+        self._amid = event.run
 
-    def _head(self, event: Event) -> str:
-        """The name of an agent whose lines follow those of another."""
-        is_new = "/" in event.run and event.run != self._told and event.kind not in _OF_PATTERNS
+    def _named(self, event: Event, line: str) -> str:
+        """The line, with the name of an agent that works beside others."""
         if event.kind == "stage":
-            self._told = f"{event.run}/{event.data['stage']}"
-        elif event.kind not in _OF_PATTERNS:
-            self._told = event.run
-        return f"{event.agent}:\n" if is_new else ""
+            self._stage = f"{event.run}/{event.data['stage']}"
+        is_beside = "/" in event.run and event.run != self._stage and line.startswith("  ")
+        return f"  {event.agent}: {line[2:]}" if is_beside else line
 
     def _line(self, event: Event) -> str:
         data = event.data
@@ -79,9 +76,6 @@ class Progress:
                 return _of_pattern(event)
 
 
-_OF_PATTERNS = {"stage", "staged", "planned", "task", "branches", "undone", "unclosed"}
-
-
 def _of_pattern(event: Event) -> str:
     data = event.data
     match event.kind:
@@ -90,7 +84,7 @@ def _of_pattern(event: Event) -> str:
         case "planned":
             names = ", ".join(f"{task['id']} ({task['specialist']})" for task in data["tasks"])
             return f"{event.agent}: planned {names or 'nothing more'}"
-        case "task":
+        case "task" if data["state"] != "running":
             return f"{event.agent}: task {data['id']} {data['state']}" + (f": {data['error']}" if data["error"] else "")
         case "branches":
             came = ", ".join(f"{branch['name']} {branch['status']}" for branch in data["branches"])

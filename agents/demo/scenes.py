@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from typing import Any
@@ -164,7 +165,8 @@ async def _stock(shop: Shop) -> int:
 
 def _run(shop: Shop, *arguments: str) -> int:
     tokens = str(shop.folder / "tokens.json")
-    return agents([*arguments, "--gateway", shop.url + "/mcp", "--tokens", tokens])
+    given = [*arguments, "--gateway", shop.url + "/mcp", "--tokens", tokens]
+    return agents(given, {**os.environ, **shop.environment})
 
 
 def _expect(wanted: int, status: int) -> None:

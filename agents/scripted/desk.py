@@ -38,6 +38,7 @@ def _planned(task: str) -> str:
         return _summed(task)
     if task.startswith("Some tasks did not succeed"):
         return json.dumps({"tasks": []})
+    task = task.partition("What was asked:")[2]
     customer = CUSTOMER.search(task)
     if customer is None:
         raise Unexpected("the message should name a customer, such as CUS-1001")
@@ -46,7 +47,7 @@ def _planned(task: str) -> str:
         tasks.append(("address", f"Change the address of {customer[0]} {address[0]}."))
     if code := CODE.search(task):
         tasks.append(("discount", f"Apply the discount {code[0]} for {customer[0]}."))
-    if re.search(r"\bparcel\b", task.partition("What was asked:")[2]):
+    if re.search(r"\bparcel\b", task):
         number = NUMBER.search(task)
         tasks.append(("parcel", f"Where is the parcel of {customer[0]}?" + (f" It is {number[0]}." if number else "")))
     planned = [{"id": name, "specialist": name, "task": told, "needs": []} for name, told in tasks]

@@ -19,6 +19,7 @@ from agents.tools import Answer, reason
 
 PENDING = "toolgate/pending"
 REFUSAL = "toolgate/refusal"
+TICKET = "toolgate/ticket"
 OUTCOMES = {"model_context_window_exceeded": "context_full"}
 """Stop reasons that have another name as an outcome; every other one, known or not, keeps its own."""
 _IN_FLIGHT, _PAUSE = "in_flight", 1.0
@@ -99,7 +100,8 @@ class Loop:
             return
         block = {"type": "tool_result", "tool_use_id": use["id"], "content": marked(answer.content)}
         result = {**block, "is_error": True} if answer.is_error else block
-        await self.runs.note(run, "result", {"call": use, "result": result, "refusal": answer.meta.get(REFUSAL)})
+        told = {"refusal": answer.meta.get(REFUSAL), "ticket": answer.meta.get(TICKET)}
+        await self.runs.note(run, "result", {"call": use, "result": result, **told})
 
     async def _made(self, run: Run, use: Block) -> Answer:
         """The call's answer. One that a process before this one made, and that is still under way, is waited for."""

@@ -92,19 +92,13 @@ def _bar(begun: float, ended: float, span: float, kind: str) -> str:
 
 
 def _waits(part: str, lines: Iterable[Line]) -> list[tuple[float, float]]:
-    """From when to when a part waited for people: from a gated call to the next thing its tool says."""
-    waits: list[tuple[float, float]] = []
-    since: dict[str, float] = {}
-    last = 0.0
+    """From when to when calls of a part waited for people: from the call to what came of it."""
+    calls: dict[str, list[Line]] = {}
     for line in lines:
-        if line.part != part:
-            continue
-        last, tool = line.at, line.what.partition(" ")[0]
-        if line.mark == "gated" and " waits " in line.what:
-            since.setdefault(tool, line.at)
-        elif tool in since:
-            waits.append((since.pop(tool), line.at))
-    return waits + [(begun, last) for begun in since.values()]
+        if line.part == part and line.call:
+            calls.setdefault(line.call, []).append(line)
+    gated = [of for of in calls.values() if any(line.mark == "gated" for line in of)]
+    return [(of[0].at, of[-1].at) for of in gated]
 
 
 def _entry(line: Line) -> str:

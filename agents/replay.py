@@ -14,7 +14,7 @@ from typing import Any
 from anthropic import AsyncAnthropic
 
 from agents.journal import Entry, Journal
-from agents.loop import PENDING, REFUSAL, Loop
+from agents.loop import PENDING, REFUSAL, TICKET, Loop
 from agents.marking import unmarked
 from agents.model import Model, open_scripted
 from agents.run import Limits, Run
@@ -126,8 +126,8 @@ class RecordedTools:
         entry = await self.record.answer(key.rpartition("/")[2])
         if entry.kind == "waiting":
             return Answer([], is_error=False, meta={PENDING: entry.data["ticket"]})
-        result, refusal = entry.data["result"], entry.data["refusal"]
-        meta = {REFUSAL: refusal} if refusal else {}
+        result = entry.data["result"]
+        meta = {REFUSAL: entry.data["refusal"], TICKET: entry.data["ticket"]}
         return Answer(unmarked(result["content"]), bool(result.get("is_error")), meta)
 
 

@@ -18,13 +18,18 @@ Mark = Literal["", "said", "gated", "refused", "failed", "done"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry: `at` in seconds since the whole began, `part` whose it is, `what` in a few words, `more` in full."""
+    """One entry: `at` in seconds since the whole began, `part` whose it is, `what` in a few words, `more` in full.
+
+    `mark` is gated where people were asked.
+    """
 
     at: float
     part: str
     what: str
     more: str = ""
     mark: Mark = ""
+    call: str = ""
+    """The id of the call that it is about."""
 
 
 async def timeline(journal: Journal, run: Run) -> list[Line]:
@@ -83,14 +88,15 @@ def _line(entry: Entry, at: float, part: str) -> Line:
             calls = [block["name"] for block in data["content"] if block["type"] == "tool_use"]
             said = "".join(block["text"] or "" for block in data["content"] if block["type"] == "text")
             asks = f"asks for {', '.join(calls)}" if calls else "answers"
-            return Line(at, part, f"the model {asks} ({money(data['cost'])})", said, "said")
+            cost = "" if data["cost"] is None else f" ({money(data['cost'])})"
+            return Line(at, part, f"the model {asks}{cost}", said, "said")
         case "call":
-            told = (f"calls {data['name']}", json.dumps(data["input"]))
+            return Line(at, part, f"calls {data['name']}", json.dumps(data["input"]), call=data["id"])
         case "result":
-            return _result(data, at, part)
+            return Line(at, part, *_result(data), data["call"]["id"])
         case "waiting":
             what = f"{data['call']['name']} waits for a person, ticket {data['ticket']}"
-            return Line(at, part, what, json.dumps(data["call"]["input"]), "gated")
+            return Line(at, part, what, json.dumps(data["call"]["input"]), "gated", data["call"]["id"])
         case "finished":
             good = data["outcome"] == "end_turn"
             mark: Mark = "done" if good else "gated" if data["outcome"] == "waiting" else "failed"
@@ -104,13 +110,15 @@ def _line(entry: Entry, at: float, part: str) -> Line:
     return Line(at, part, *told)
 
 
-def _result(data: dict[str, Any], at: float, part: str) -> Line:
+def _result(data: dict[str, Any]) -> tuple[str, str, Mark]:
     name, said = data["call"]["name"], said_by(data["result"])
     if data["refusal"]:
-        return Line(at, part, f"{name} was refused ({data['refusal'].get('reason')})", said, "refused")
+        return f"{name} was refused ({data['refusal'].get('reason')})", said, "refused"
     if data["result"].get("is_error"):
-        return Line(at, part, f"{name} failed", said, "failed")
-    return Line(at, part, f"{name} answered", said)
+        return f"{name} failed", said, "failed"
+    if data["ticket"]:
+        return f"{name} answered; a person allowed it, ticket {data['ticket']}", said, "gated"
+    return f"{name} answered", said, ""
 
 
 def said_by(result: Block) -> str:

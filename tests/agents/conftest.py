@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from anthropic import AsyncAnthropic
 from fake_gateway import FakeGateway, running
@@ -82,3 +85,20 @@ async def make_agent(
             return Agent(name=name, **given)
 
         yield make
+
+
+@pytest.fixture
+def postgresql() -> Iterator[str]:
+    """The URL of a new database. Skips, saying so, where no server is reachable; in CI that is a failure."""
+    server = os.environ.get("TOOLGATE_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
+    name = f"agents_{uuid.uuid4().hex[:12]}"
+    try:
+        connection = psycopg.connect(server, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no PostgreSQL is reachable: {error}")
+    with connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{server.rpartition('/')[0]}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -9,9 +9,7 @@ import json
 import os
 import re
 import secrets
-import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_process import ROOT, GatewayProcess
+from nest import Agent, Nest
 from processes import running
 
 from agents.desk import JOBS as DESK
@@ -35,8 +34,9 @@ _READY = re.compile(r"^(\w+) ready on http://[^:]+:(\d+)/mcp", re.MULTILINE)
 class RealShop:
     """`folder` holds everything. A person allows whatever waits, unless `allowing` is cleared."""
 
-    def __init__(self, folder: Path, gateway: GatewayProcess) -> None:
+    def __init__(self, folder: Path, gateway: GatewayProcess, nest: Nest) -> None:
         self.folder = folder
+        self.nest = nest
         self.gateway = gateway
         self.journal = str(folder / "agents.db")
         self.tokens = folder / "tokens.json"
@@ -45,22 +45,14 @@ class RealShop:
         self.allowing = threading.Event()
         self.allowing.set()
 
-    def command(self, *arguments: str, journal: str = "") -> list[str]:
+    def start(self, *arguments: str, journal: str = "", nest: Nest | None = None) -> Agent:
+        """A process of its own, by default one whose working folder is that of the shop."""
         more = ["--journal", journal or self.journal, "--gateway", self.gateway.url(), "--tokens", str(self.tokens)]
-        return [sys.executable, "-m", "agents", *arguments, *(more if arguments[0] != "show" else more[:2])]
+        return (nest or self.nest).start([*arguments, *more])
 
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
-        """An agent process; its output goes to a pipe."""
-        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = self.command(*arguments, journal=more.pop("journal", ""))
-        given = {"cwd": self.folder, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, env=environ, **{**given, **more})
-
-    def finish(self, *arguments: str, **more: Any) -> tuple[int, str]:
+    def finish(self, *arguments: str, **more: Any) -> tuple[int | None, str]:
         """Run an agent process to its end: its exit code and what it said."""
-        process = self.start(*arguments, **more)
-        said, _ = process.communicate(timeout=100)
-        return process.returncode, said
+        return self.start(*arguments, **more).wait(100)
 
     def entries(self, run: str) -> int:
         """How many entries a run and its parts have in the journal."""
@@ -132,11 +124,6 @@ class RealShop:
         return len(found)
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
 @contextmanager
 def real_shop(folder: Path) -> Iterator[RealShop]:
     """A shop that is open inside the block."""
@@ -150,8 +137,8 @@ def real_shop(folder: Path) -> Iterator[RealShop]:
     environ = {**os.environ, **keys, "PYTHONPATH": str(ROOT)}
     with running(command, lambda: len(ports()) == len(SERVERS), log, environ):
         given = {**keys, **{f"{name.upper()}_PORT": port for name, port in ports().items()}}
-        with GatewayProcess(folder, _servers(given), _policies()) as gateway:
-            shop = RealShop(folder, gateway)
+        with GatewayProcess(folder, _servers(given), _policies()) as gateway, Nest(folder) as nest:
+            shop = RealShop(folder, gateway, nest)
             shop.rows("inventory", "UPDATE stock SET available = 10000")
             stop = threading.Event()
             person = threading.Thread(target=_allow, args=(shop, stop))

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_shop import ADDRESS, RealShop, kill, real_shop
+from nest import Agent, Nest
+from real_shop import ADDRESS, RealShop, real_shop
 
 POINTS = 200 if "TOOLGATE_LONG" in os.environ else 8
 SEED = int(os.environ.get("TOOLGATE_SEED", "6"))
@@ -42,22 +43,22 @@ class Killer:
         """Begin a run of about `usual` entries, kill it up to four times, and let it end; what it said at last."""
         command = [*begin, "--run", run]
         for _ in range(min(self.left, self.dice.randint(1, 4))):
-            process = self.shop.start(*command, stdout=None, stderr=None)
+            process = self.shop.start(*command)
             self._await(run, self.dice.randint(self.shop.entries(run), usual), process)
             time.sleep(self.dice.uniform(0, 0.03))
-            if process.poll() is None:
+            if process.is_running:
                 self.points.append(self.shop.entries(run))
                 self.left -= 1
-            kill(process)
+            process.kill()
             if self.shop.entries(run):
                 command = ["resume", run, "--take-over"]
         code, said = self.shop.finish(*command)
         assert code == 0, said
         return said
 
-    def _await(self, run: str, entries: int, process: object) -> None:
+    def _await(self, run: str, entries: int, process: Agent) -> None:
         until = time.monotonic() + 60
-        while self.shop.entries(run) < entries and process.poll() is None:  # type: ignore[attr-defined]
+        while self.shop.entries(run) < entries and process.is_running:
             assert time.monotonic() < until, "the run does not go on"
             time.sleep(0.002)
 
@@ -119,9 +120,9 @@ def test_ctrl_c_leaves_a_run_that_can_be_gone_on_with_at_once(shop: RealShop) ->
     while shop.entries("stopped") < 20:
         assert time.monotonic() < until
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert (process.returncode, "go on with it: python -m agents resume stopped" in said) == (130, True), said
+    os.kill(process.pid, signal.SIGINT)
+    code, said = process.wait(60)
+    assert (code, "go on with it: python -m agents resume stopped" in said) == (130, True), said
     code, said = shop.finish("resume", "stopped")
     assert (code, "Order ORD-INT completed: 16 turns, 18 tool calls" in said) == (0, True), said
     assert len(shop.effects("ORD-INT")["charges"]) == 1
@@ -136,7 +137,7 @@ def test_a_run_that_another_process_drives_is_not_taken_without_being_asked(shop
         time.sleep(0.01)
     code, said = shop.finish("resume", "both")
     assert (code, "is driven by another process" in said) == (1, True), said
-    kill(first)
+    first.kill()
     code, said = shop.finish("resume", "both", "--take-over", "--model", "scripted:order")
     assert code == 0, said
     assert [len(found) for found in shop.effects("ORD-TWO").values()] == [2, 1, 1, 1, 1, 1]
@@ -147,14 +148,15 @@ def test_a_run_goes_on_in_another_folder_with_a_journal_on_postgresql(
 ) -> None:
     file = shop.order_file("ORD-PG")
     begin = ["order", "--file", file, "--model", "scripted:hanging-order", "--run", "moved"]
-    first = shop.start(*begin, journal=postgresql, stdout=None, stderr=None)
+    first = shop.start(*begin, journal=postgresql)
     until = time.monotonic() + 60
     while len(shop.effects("ORD-PG")["reservations"]) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
-    kill(first)
+    first.kill()
     again = ["resume", "moved", "--take-over", "--model", "scripted:order"]
-    code, said = shop.finish(*again, journal=postgresql, cwd=tmp_path)
+    with Nest(tmp_path) as elsewhere:
+        code, said = shop.finish(*again, journal=postgresql, nest=elsewhere)
     assert code == 0, said
     assert [len(found) for found in shop.effects("ORD-PG").values()] == [2, 1, 1, 1, 1, 1]
     with sqlite3.connect(shop.journal) as journal:

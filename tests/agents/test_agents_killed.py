@@ -44,7 +44,8 @@ class Killer:
         command = [*begin, "--run", run]
         for _ in range(min(self.left, self.dice.randint(1, 4))):
             process = self.shop.start(*command)
-            self._await(run, self.dice.randint(self.shop.entries(run), usual), process)
+            now = self.shop.entries(run)
+            self._await(run, self.dice.randint(now, max(usual, now + 4)), process)
             time.sleep(self.dice.uniform(0, 0.03))
             if process.is_running:
                 self.points.append(self.shop.entries(run))

@@ -59,12 +59,11 @@ class Record(Journal):
 
     async def append(self, run: str, seq: int, kind: str, data: dict[str, Any]) -> Entry:
         """The entry on record, if it is this one. Raises Diverged and Ended."""
-        recorded = self.coming
-        if recorded is None or (is_given(recorded) and kind not in _GIVEN):
-            raise Ended
-        made = json.loads(json.dumps(data))
-        if (kind, made) != (recorded.kind, recorded.data):
+        recorded, made = self.coming, json.loads(json.dumps(data))
+        if recorded is not None and (kind, made) != (recorded.kind, recorded.data) and not is_given(recorded):
             raise Diverged(f"entry {seq} was {_told(recorded.kind, recorded.data)}; replayed it is {_told(kind, made)}")
+        if recorded is None or (kind, made) != (recorded.kind, recorded.data):
+            raise Ended
         async with self._moved:
             self.written = seq
             self._moved.notify_all()
@@ -145,12 +144,15 @@ async def replay(entries: Sequence[Entry]) -> Verdict:
         loop = Loop(Runs(record), model, "", RecordedTools(record), _limits(entries[0]))
         problem = ""
         while record.coming is not None and not problem:
+            written = record.written
             try:
                 await _go_on(loop, record, run)
             except* Ended:
                 pass
             except* Diverged as diverged:
                 problem = str(diverged.exceptions[0])
+            if record.written == written and not problem:
+                problem = f"entry {written + 1} was {_told(record.coming.kind, record.coming.data)}; it never came"
     return Verdict(run, record.written, len(entries), problem)
 
 

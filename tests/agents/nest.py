@@ -76,6 +76,7 @@ class Nest:
         assert self._nest.stdin and self._nest.stdout
         self.started += 1
         out = self.folder / f"agent-{self.started}.out"
+        out.touch()
         self._nest.stdin.write(json.dumps([str(out), *arguments]) + "\n")
         return Agent(int(self._nest.stdout.readline()), out)
 

@@ -28,7 +28,7 @@ td.number, th.number { text-align: right; white-space: nowrap; font-variant-nume
 .lane i.gated { background: var(--gate); }
 .said { color: var(--bar); } .gated { color: var(--gate); } .refused, .failed { color: var(--bad); }
 .done { color: var(--good); } .mono { font-family: ui-monospace, monospace; font-size: .85rem; }
-details pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; max-height: 20rem; overflow: auto;
+.part { white-space: nowrap; } details pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; max-height: 20rem; overflow: auto;
   background: var(--soft); padding: .5rem; } summary { cursor: pointer; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 2px; margin: 0 .3rem 0 1rem; }
 """
@@ -108,4 +108,4 @@ def _entry(line: Line) -> str:
     elif line.more:
         what = f'{what} <span class="mono dim">{escape(line.more)}</span>'
     part = escape(line.part)
-    return f'<tr><td class="number">{line.at:.2f}</td><td class="dim">{part}</td><td>{what}</td></tr>'
+    return f'<tr><td class="number">{line.at:.2f}</td><td class="dim part">{part}</td><td>{what}</td></tr>'

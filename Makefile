@@ -1,10 +1,11 @@
 # Everything a fresh machine needs is git, make, python3 (3.11 or newer) and pip: uv comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test serve check node bench clean
+.PHONY: help install demo test serve secrets check node bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
+SECRETS := $(or $(TOOLGATE_SECRETS),var/secrets)
 
 help:            ## list what can be made
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +29,13 @@ test: install node  ## run all tests
 
 serve: install   ## start the shop's eight tool servers and the gateway in front of them
 	$(BIN)/python -m agents.demo --serve
+
+# The folder is for its owner only. The files in it can be read by all, for in a container somebody else has to.
+secrets:         ## make the keys and passwords of docker-compose.yml that are not there yet, in var/secrets
+	@umask 077; mkdir -p "$(SECRETS)"; for name in $$(sed -n 's|.*var/secrets}/\([a-z_]*\)".*|\1|p' docker-compose.yml); do \
+	    file="$(SECRETS)/$$name"; test -s "$$file" && continue; \
+	    od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$$file.new" && chmod 444 "$$file.new" && mv "$$file.new" "$$file" \
+	    && echo "made $$file" || exit 1; done
 
 check: install   ## lint, types, layout
 	$(BIN)/ruff check .

@@ -28,8 +28,9 @@ td.number, th.number { text-align: right; white-space: nowrap; font-variant-nume
 .lane i.gated { background: var(--gate); }
 .said { color: var(--bar); } .gated { color: var(--gate); } .refused, .failed { color: var(--bad); }
 .done { color: var(--good); } .mono { font-family: ui-monospace, monospace; font-size: .85rem; }
-.part { white-space: nowrap; } details pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; max-height: 20rem; overflow: auto;
+details pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; max-height: 20rem; overflow: auto;
   background: var(--soft); padding: .5rem; } summary { cursor: pointer; }
+.part { white-space: nowrap; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 2px; margin: 0 .3rem 0 1rem; }
 """
 PAGE = """<!doctype html>

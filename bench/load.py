@@ -27,8 +27,9 @@ class Round:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
 
-def request(url: str, name: str, identity: int, text: str, token: str | None) -> bytes:
+def request(url: str, name: str, identity: int, text: str, token: str | None, *, keyed: bool = False) -> bytes:
     parts = urlsplit(url)
+    meta = {"toolgate/key": text} if keyed else {}
     body = orjson.dumps(
         {
             "jsonrpc": "2.0",
@@ -40,6 +41,7 @@ def request(url: str, name: str, identity: int, text: str, token: str | None) ->
                 "_meta": {
                     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
                     "io.modelcontextprotocol/clientCapabilities": {},
+                    **meta,
                 },
             },
         }
@@ -72,14 +74,17 @@ async def read_answer(reader: asyncio.StreamReader) -> dict[str, object]:
     return message
 
 
-async def worker(url: str, name: str, token: str | None, calls: int, number: int, measured: Round) -> None:
+async def worker(
+    url: str, name: str, token: str | None, calls: int, number: int, measured: Round, *, keyed: bool = False
+) -> None:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         for n in range(calls):
             identity, text = number * 1_000_000 + n, f"payload {number}.{n}"
+            text += f" {time.monotonic_ns()}" if keyed else ""
             started = time.perf_counter()
-            writer.write(request(url, name, identity, text, token))
+            writer.write(request(url, name, identity, text, token, keyed=keyed))
             message = await read_answer(reader)
             measured.latencies.append(time.perf_counter() - started)
             result = message.get("result")
@@ -90,10 +95,12 @@ async def worker(url: str, name: str, token: str | None, calls: int, number: int
         writer.close()
 
 
-async def run(url: str, name: str, token: str | None, calls: int, in_flight: int) -> Round:
-    """`calls` calls of `name`, `in_flight` at a time, one connection each."""
+async def run(url: str, name: str, token: str | None, calls: int, in_flight: int, *, keyed: bool = False) -> Round:
+    """`calls` calls of `name`, `in_flight` at a time, one connection each; `keyed`: each with a key of its own."""
     measured = Round()
     started = time.perf_counter()
-    await asyncio.gather(*(worker(url, name, token, calls // in_flight, n, measured) for n in range(in_flight)))
+    await asyncio.gather(
+        *(worker(url, name, token, calls // in_flight, n, measured, keyed=keyed) for n in range(in_flight))
+    )
     measured.seconds = time.perf_counter() - started
     return measured

@@ -49,8 +49,8 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def wait_for(url: str) -> None:
-    until = time.monotonic() + 20
+def wait_for(url: str, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         with contextlib.suppress(OSError), urllib.request.urlopen(url):
             return

@@ -1,4 +1,7 @@
-"""A tool server that does nothing, fast: raw ASGI, so that what is measured is the gateway."""
+"""A tool server that does nothing, fast: raw ASGI, so that what is measured is the gateway.
+
+A call with the text `hang` is never answered.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         if not message.get("more_body"):
             break
     request = orjson.loads(body)
+    if request["method"] == "tools/call" and request["params"]["arguments"]["text"] == "hang":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
     result = answer(request["method"], request.get("params", {}))
     reply: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
     if result is None:

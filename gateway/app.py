@@ -13,14 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway import order
 from gateway.admin.site import Admin
-from gateway.aside import aside
+from gateway.aside import aside, end
+from gateway.breakers import Breakers
 from gateway.bridge import Bridge, Seal
 from gateway.call import OWN
 from gateway.candidate import build, changes, signature
@@ -29,14 +27,18 @@ from gateway.config import Config
 from gateway.controls.throttle import Throttle
 from gateway.credentials import Credentials, secret_values
 from gateway.errors import Unrecorded
+from gateway.evidence.keeping import Evidence
+from gateway.gauges import Gauges
 from gateway.identity import Tokens
 from gateway.mcp_face.audience import Audience
 from gateway.mcp_face.door import PATH, Door, Visitors
+from gateway.mcp_face.forwarding import Forwarding
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.modern import Modern
 from gateway.mcp_face.parking import Parking
 from gateway.mcp_face.relay import Relay
+from gateway.mcp_face.served import Served
 from gateway.mcp_face.sessions import Sessions
 from gateway.mcp_face.tasks import Tasks
 from gateway.mcp_face.waiting import Waiting
@@ -49,21 +51,23 @@ from gateway.own.mark_run import mark_run
 from gateway.own.rollback import rollback
 from gateway.pins import Pins
 from gateway.policy import Policy
+from gateway.probes import probes
 from gateway.registration import Registration
 from gateway.reload import Reload
+from gateway.replicas import Replicas, address_of
+from gateway.rules.kept import Kept
 from gateway.rules.secrets import Secrets
 from gateway.runs.undoing import Undoing
 from gateway.state import State
+from gateway.traces import traces
 from gateway.unknown_names import UnknownNames
-from gateway.upstream import Upstream
+from gateway.upstream import Observed, Upstream
 
 log = logging.getLogger("toolgate")
 
 _REFRESH = 0.5
 _SETTLE = 5.0
 """Seconds after which an upstream that is slow to answer no longer keeps the gateway from being ready."""
-_FAREWELL = 1.0
-"""Seconds that upstreams then have; a process that takes longer is killed."""
 
 
 class Gateway:
@@ -75,13 +79,19 @@ class Gateway:
         self.policy = build(config, {})
         self.metrics = Metrics(config.servers)
         self.secrets = Secrets.of(secret_values(config.servers.values()))
-        self.state = State(config, self.metrics.committed, chain=config.gateway.replica or socket.gethostname())
+        name = config.gateway.replica or socket.gethostname()
+        self.traces = traces(config.traces, name)
+        kept = Kept(config.audit.results, self.secrets, config.gateway.max_result)
+        self.state = State(config, self.metrics.committed, chain=name, shown=kept)
         self.metrics.read_only_for(each.agent for each in self.state.modes.listed())
         self.store, self.audit = self.state.store, self.state.audit
         self.tokens = Tokens(self.store)
         self.tokens.agents = self.policy.agents
         self.catalog = Catalog([*config.servers, OWN])
         self.audience = Audience()
+        self.replicas = self._replicas(name)
+        self.evidence = Evidence(config, self.state, self.metrics, name, self.replicas.on_duty)
+        self.breakers = Breakers(self.store, self.state.owner)
         self.undoing = self._undoing(config)
         self.own = self._own_tools()
         self.catalog.put(self.own.offer())
@@ -95,27 +105,27 @@ class Gateway:
         }
         offered = registration.offered
         self.names = UnknownNames(lambda: self.policy, offered, config.servers, self.metrics)
-        self.reload = Reload(config.policies_dir, seen, lambda: build(config, offered()), self._adopt, self.metrics)
+        failed, folder = self.audit.not_reloaded, config.policies_dir
+        self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
-        self.parking = Parking(config.gateway.ask_timeout)
+        self.parking = Parking(config.gateway.ask_timeout, self.state.owner)
         self.door = self._door()
         state, catalog = self.state, self.catalog
         state.reviewers.agents = self.policy.agents
-        self.admin = Admin(config, state, catalog, lambda: self.policy)
-        self.site = Starlette(
-            routes=[
-                *self.admin.routes(),
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        self.admin = Admin(config, state, catalog, lambda: self.policy, self.upstreams, registration, self.controls)
+        watching = probes(self.store, self.upstreams, lambda: self.settled or self._all_tried(), self.metrics)
+        self.site = Starlette(routes=[*self.admin.routes(), *watching])
+
+    def _replicas(self, name: str) -> Replicas:
+        address, ledger = self.config.gateway.address, self.state.ledger
+        return Replicas(self.store, ledger, self.metrics, lambda: self.policy.digest, name, address)
 
     def _undoing(self, config: Config) -> Undoing:
         approvals, modes, digest = self.state.approvals, self.state.modes, lambda: self.policy.digest
         runs, tool = self.state.runs, self.catalog.tool
-        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only)
+        on_duty = self.replicas.on_duty
+        return Undoing(runs, approvals, config.runs, self.metrics, tool, digest, modes.read_only, on_duty)
 
     def _own_tools(self) -> OwnTools:
         approvals, runs, undoing = self.state.approvals, self.state.runs, self.undoing
@@ -138,14 +148,17 @@ class Gateway:
             state.approvals,
             state.ledger,
             state.modes,
+            self.breakers,
         )
-        bridge = Bridge(self.upstreams, Seal(state.derive("seal")), self.own)
+        observed = {name: self._observed(upstream) for name, upstream in self.upstreams.items()}
+        bridge = Bridge(observed, Seal(state.derive("seal")), self.own)
         lists = Lists(self.catalog, lambda: self.policy, config.gateway.page_size)
-        controls = order.controls(parts)
+        self.controls = controls = order.controls(parts)
         self.inner = order.chain(order.inner(controls), bridge.send)
         chain = order.chain(controls, bridge.send)
         self.waiting = Waiting(chain, state.approvals, config.approvals, self.catalog, self.tokens.valid)
-        relay = Relay(self.catalog, lists, self.waiting, throttle.admit)
+        served = Served(self.metrics.served, self.traces)
+        relay = Relay(self.catalog, lists, self.waiting, throttle.admit, served)
         max_body, patience = config.gateway.max_body, config.gateway.ask_timeout
         self.tasks = Tasks(relay, self.waiting, patience)
         listen = Listen(self.audience, lists, self.watch, self.tasks)
@@ -154,9 +167,15 @@ class Gateway:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body)
-        visitors = Visitors.of(config.gateway.allowed_hosts, config.gateway.allowed_origins)
+        find = partial(address_of, self.store, state.owner)
+        forwarding = Forwarding(state.owner, find) if config.shared else None
+        modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body, forwarding)
+        visitors = Visitors.of(config.gateway.hosts, config.gateway.allowed_origins)
         return Door(visitors, self.tokens, lambda: self.policy, modern, Sessions(legacy), config.servers)
+
+    def _observed(self, upstream: Upstream) -> Observed:
+        transport = "tcp" if self.config.server(upstream.name).url is not None else "pipe"
+        return Observed(upstream, transport, self.metrics.sent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -169,18 +188,11 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Connect the upstreams and keep everything going; on the way out nothing is left behind.
 
-        Raises ConfigError when another gateway works with the state folder.
+        Raises ConfigError when another gateway works with the state folder, or under this replica's name.
         """
-        with self.state.alone():
-            self._recover()
+        with self.replicas.joined():
             async with self._working():
                 yield
-
-    def _recover(self) -> None:
-        if lost := self.state.ledger.recover():
-            log.warning(
-                "%d calls have no outcome: whether they ran is not known; the last is call %s", len(lost), lost[-1]
-            )
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -188,8 +200,11 @@ class Gateway:
         loop = asyncio.get_running_loop()
         work: list[Coroutine[Any, Any, None]] = [upstream.run() for upstream in self.upstreams.values()]
         work += [self.registration.run(), self._follow_policy(), self.undoing.run(self.inner), self._refresh()]
-        work += [self.state.approvals.run(self.metrics), self.state.ledger.run(self.metrics.unknown_outcomes.set)]
-        work.append(self.admin.run())
+        on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
+        work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
+        work += [self.admin.run(), self._evict(), self.breakers.run(), self.evidence.run()]
+        work.append(Gauges(self.store, self.metrics, lambda: self.policy).run())
+        beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
         try:
             yield
@@ -198,10 +213,15 @@ class Gateway:
             await self.parking.close()
             await self.tasks.close()
             await self.undoing.close()
-            await _end(tasks)
+            await end(tasks)
+            await self.state.ledger.close()
+            await self.evidence.close()
+            await self.replicas.leave()
+            await end([beating])
             self.tokens.close()
             self.pins.close()
             self.state.close()
+            self.traces.close()
 
     def leave(self) -> None:
         """The gateway is told to stop: what is held open for long is answered, or ends."""
@@ -213,18 +233,24 @@ class Gateway:
         while True:
             await asyncio.sleep(_REFRESH)
             try:
-                self.tokens.refresh_if_changed()
+                await aside(self.tokens.refresh_if_changed)
                 self.door.evict(self.tokens.valid)
-                self._follow_modes()
-                self.registration.refresh()
+                await self._follow_modes()
+                await self.registration.refresh()
                 if self.settled:
                     await self.names.look(self.registration.changes)
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
 
-    def _follow_modes(self) -> None:
-        if self.state.modes.refresh_if_changed():
+    async def _evict(self) -> None:
+        """Tokens run out, also while the database does not answer and nothing can be looked at."""
+        while True:
+            await asyncio.sleep(_REFRESH)
+            self.door.evict(self.tokens.valid)
+
+    async def _follow_modes(self) -> None:
+        if await aside(self.state.modes.refresh_if_changed):
             agents = [each.agent for each in self.state.modes.listed()]
             self.metrics.read_only_for(agents)
             names = ", ".join(agent or "the whole gateway" for agent in agents)
@@ -238,6 +264,7 @@ class Gateway:
         """Record which policy is in force, then follow its changes."""
         while True:
             try:
+                await self.evidence.started(self.policy.digest)
                 await self.audit.policy(self.policy.digest, None)
                 break
             except Unrecorded:
@@ -258,23 +285,3 @@ class Gateway:
         self.audience.rights_changed(changed)
         await self.watch()
         return True
-
-    async def _healthz(self, request: Request) -> Response:
-        ok = self.store.failed is None
-        return JSONResponse({"ok": ok, "store": "ok" if ok else "failed"}, 200 if ok else 503)
-
-    async def _readyz(self, request: Request) -> Response:
-        ok = self.store.failed is None and (self.settled or self._all_tried())
-        states = {name: "up" if upstream.up else "down" for name, upstream in self.upstreams.items()}
-        return JSONResponse({"ok": ok, "upstreams": states}, 200 if ok else 503)
-
-    async def _metrics(self, request: Request) -> Response:
-        return Response(self.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
-    for _ in range(2):
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=_FAREWELL)

@@ -1,14 +1,17 @@
-"""Work that may block, done beside the event loop."""
+"""Work beside: in threads where it may block, and tasks that go on until they are ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_FAREWELL = 1.0
+"""Seconds that tasks have to tidy up."""
 
 
 async def aside(work: Callable[[], T]) -> T:
@@ -38,3 +41,11 @@ async def aside(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="toolgate-aside", daemon=True).start()
     return await done
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait; those that take their time to tidy up are cancelled again, which is final."""
+    for _ in range(2):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_FAREWELL)

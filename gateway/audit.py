@@ -1,17 +1,20 @@
-"""What the gateway writes down about calls: one event before the effect, one after it, one per refusal.
+"""What the gateway writes down: one event before a call's effect, one after it, one per refusal, and what it decides.
 
 | kind    | written                                   | data                                        |
 |---------|-------------------------------------------|---------------------------------------------|
-| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends |
-| outcome | after it, durable before the reply        | outcome, milliseconds, digest of the result |
+| intent  | before a call is sent, durable before it is | arguments, rule, policy digest, token, ticket, spends, words |
+| outcome | after it, durable before the reply        | outcome, milliseconds, result (digest, preview), spends |
 | settled | when a reviewer says whether a call of unknown outcome ran | verdict, by whom, in which words |
-| refusal | when a call is refused before its intent  | arguments, detail, token                    |
+| refusal | when a call is refused before its intent  | arguments, detail, token, words |
 | guard   | when there is something about what leaves, durable before the reply | what was found, digest of what left |
 | ticket  | when a ticket is opened or changes, with the change | what was done, its state, what it is bound to |
 | decision | when a reviewer decides, with the ticket | reviewer, verdict, words, arguments before and after an edit |
 | notice  | when a notice of a ticket is given up     | which, of what, why                         |
 | gap     | once events can be written again          | what kept them from it, and since when      |
+| start   | before a gateway serves                   | version, digests of configuration and policy |
+| stop    | when it is told to end, after its last call | which start it ends                       |
 | policy  | before a policy comes into force          | its digest, that of the one before          |
+| reload  | when a changed policy folder has problems | how many, the first of them                 |
 | mode    | when read-only mode is switched           | on or off, by whom; no agent: the whole gateway |
 | pin     | when a tool's definition is pinned, withheld, restored or accepted | which, its digest, why, by whom |
 | reviewer | when a reviewer's token is created or revoked | which of the two, id, name, when it expires |
@@ -19,6 +22,9 @@
 | login   | when a reviewer signs in to the console or out | which of the two, name, token              |
 | run     | when a run changes state, with the change | which, why; how many of its steps wait for people |
 | undo    | when a step of a run waits for people, or they decided | why, which ticket, attempts       |
+| checkpoint | when one was written, could not be, or found the log altered | its number and digest, or where and what |
+| key     | when the key that signs checkpoints is replaced | both ids, by whom                     |
+| archived | before old events are dropped            | the file they are in, where chains begin now |
 
 An intent without an outcome means the gateway died in between, or could not write: whether the tool ran is unknown.
 The next start writes that outcome, with the reason `crashed`.
@@ -30,7 +36,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -38,18 +44,38 @@ import orjson
 from sqlalchemy import Connection, Row, func, select
 
 from gateway.call import Call, Result
+from gateway.confidence import heard, speaks
 from gateway.errors import Refused
 from gateway.events import EventRow, event_row
 from gateway.store import Store
 from gateway.tables import events
 
+Shown = Callable[[Call, Result], Mapping[str, Any]]
+"""What an event holds of a result; no secret is in it."""
+
 Outcome = Literal["ok", "tool_error", "input_required", "failed", "unknown"]
 """How a call ended. `failed`: it certainly had no effect. `unknown`: it may have had one."""
 
+SPENT: Mapping[Outcome, str] = {
+    "ok": "committed",
+    "tool_error": "limits_committed",
+    "input_required": "released",
+    "failed": "released",
+    "unknown": "kept",
+}
+"""What becomes of limits and budgets that a call reserved, by how it ended; see `gateway.ledger`."""
+
 _NAME_LIMIT = 256
 _ARGUMENT_LIMIT = 65_536
+_PROBLEMS = 10
+"""Problems of a policy folder that are told in one event."""
 _RECENT = 100_000
 """Events that are looked at for calls without outcome: far more than can be under way at once."""
+
+
+def nothing(call: Call, result: Result) -> Mapping[str, Any]:
+    """Keep no more of a result than its digest."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +94,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Writes events. `secret` keys the HMAC that stands for secret argument values."""
+    """Writes events. `secret` keys the HMAC that stands for secret argument values; `shown` is what an outcome event
+    holds of a result besides its digest.
+    """
 
     store: Store
     secret: bytes
     clock: Callable[[], float] = time.time
+    shown: Shown = nothing
 
     def intent(self, call: Call) -> asyncio.Future[None]:
         return self.store.append(self.intent_row(call, self.redacted(call)))
@@ -87,6 +116,7 @@ class Audit:
             "rule": call.permit.rule,
             "policy": call.permit.policy,
             "arguments": arguments,
+            **_asked(call),
             **_signals(call.signals),
         }
         if call.permit.bind:
@@ -103,7 +133,11 @@ class Audit:
         self, call: Call, outcome: Outcome, *, seconds: float, result: Result | None, reason: str | None
     ) -> EventRow:
         digest = None if result is None else _digest(result)
-        data = {"outcome": outcome, "ms": round(seconds * 1000, 3), "result": digest}
+        data: dict[str, Any] = {"outcome": outcome, "ms": round(seconds * 1000, 3), "result": digest}
+        if digest is not None and result is not None:
+            data |= self.shown(call, result)
+        if call.spends:
+            data["spends"] = SPENT[outcome]
         return self._row("outcome", call, reason, data)
 
     def refusal(self, call: Call, refused: Refused) -> asyncio.Future[None]:
@@ -112,6 +146,7 @@ class Audit:
             "era": call.era,
             "detail": refused.detail,
             "arguments": self.redacted(call),
+            **_asked(heard(call, ()) if speaks(call) else call),
             **_signals(refused.signals),
         }
         return self.store.append(self._row("refusal", call, refused.reason, data | _shadow(refused.shadow)))
@@ -119,6 +154,18 @@ class Audit:
     def policy(self, digest: str, previous: str | None) -> asyncio.Future[None]:
         """`previous` is None at the start."""
         return self.store.append(event_row(self.clock(), "policy", {"digest": digest, "previous": previous}))
+
+    def started(self, told: Mapping[str, Any]) -> asyncio.Future[None]:
+        """`told` is which gateway this is: version, digests of configuration and policy, its owner id."""
+        return self.store.append(event_row(self.clock(), "start", told))
+
+    def stopped(self, owner: str) -> asyncio.Future[None]:
+        return self.store.append(event_row(self.clock(), "stop", {"owner": owner}))
+
+    def not_reloaded(self, problems: Sequence[str]) -> asyncio.Future[None]:
+        """Problems of a policy folder that was to come into force."""
+        told = {"problems": len(problems), "first": list(problems[:_PROBLEMS])}
+        return self.store.append(event_row(self.clock(), "reload", told))
 
     def guard(self, call: Call, found: Mapping[str, Any], result: Result | None) -> asyncio.Future[None]:
         """`found` is what was done to an answer, `result` the answer that leaves, None for an error."""
@@ -142,6 +189,8 @@ class Audit:
         return list(calls.values())[:limit]
 
     def _row(self, kind: str, call: Call, reason: str | None, data: Mapping[str, Any]) -> EventRow:
+        if (trace := call.trace) is not None:
+            data = {**data, "trace": trace}
         agent, name = call.principal.agent, short_name(call.tool)
         return (self.clock(), kind, call.id, agent, call.server, name, call.run, reason, orjson.dumps(data).decode())
 
@@ -164,20 +213,44 @@ class Audit:
         return "hmac:" + hmac.new(self.secret, value, hashlib.sha256).hexdigest()
 
 
-def unfinished(connection: Connection) -> Sequence[Row[Any]]:
-    """Intent events of recent calls that have no outcome, oldest first. What runs now is among them."""
+def unfinished(connection: Connection, chain: str | None = None) -> Sequence[Row[Any]]:
+    """Intent events of recent calls that have no outcome, oldest first; of one chain, where there are several, but an
+    outcome may stand in any. What runs now is among them.
+    """
+    if chain is None:
+        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
+    else:
+        of_chain = events.c.chain == chain
+        recent = of_chain & (events.c.n > select(func.max(events.c.n) - _RECENT).where(of_chain).scalar_subquery())
+    begun = recent & (events.c.kind == "intent")
+    first = select(func.min(events.c.seq)).where(recent).scalar_subquery()
+    ended = select(events.c.call).where(events.c.seq >= first, events.c.kind == "outcome")
+    lost = events.c.call.in_(select(events.c.call).where(begun).except_(ended))
+    return connection.execute(select(events).where(begun, lost).order_by(events.c.seq)).all()
+
+
+def ended(connection: Connection, ids: Collection[str]) -> list[str]:
+    """Those of these recent calls whose outcome is in the log, and is known."""
     recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-    outcomes = func.count().filter(events.c.kind == "outcome")
-    of_calls = select(events.c.call).where(recent, events.c.kind.in_(["intent", "outcome"])).group_by(events.c.call)
-    lost = events.c.call.in_(of_calls.having(outcomes == 0))
-    return connection.execute(
-        select(events).where(recent, events.c.kind == "intent", lost).order_by(events.c.seq)
-    ).all()
+    of = select(events.c.call, events.c.data).where(recent, events.c.kind == "outcome", events.c.call.in_(ids))
+    return [row.call for row in connection.execute(of) if orjson.loads(row.data)["outcome"] != "unknown"]
 
 
 def _shadow(rule: str | None) -> dict[str, Any]:
     """The policy rule in shadow that would have decided otherwise, on the few events that have one."""
     return {} if rule is None else {"shadow": rule}
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    """What else a decision depends on, or is understood by: the action unless it is a call of a tool, how sure the
+    caller was, and why it made the call, in its own words.
+    """
+    told: dict[str, Any] = {} if call.action == "call" else {"action": call.action}
+    if call.confidence:
+        told["confidence"] = call.confidence
+    if call.statement is not None:
+        told["statement"] = call.statement
+    return told
 
 
 def _signals(found: tuple[str, ...]) -> dict[str, Any]:

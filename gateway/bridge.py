@@ -77,11 +77,12 @@ def _unanswerable(name: str) -> Unbridgeable:
 class Limited:
     """A peer that is asked only what its client can answer, by the capabilities in `meta`.
 
-    `refused` is the last question it was spared.
+    `agent` is whose client it is; `refused` the last question it was spared.
     """
 
     peer: Peer
     meta: Mapping[str, Any]
+    agent: str
     refused: Unbridgeable | None = None
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
@@ -140,7 +141,7 @@ class Bridge:
             params["requestState"] = self.seal.open(call, call.answers["requestState"])
         if "inputResponses" in call.answers:
             params["inputResponses"] = call.answers["inputResponses"]
-        peer = Limited(call.peer, call.meta)
+        peer = Limited(call.peer, call.meta, call.principal.agent)
         for _ in range(ROUNDS):
             try:
                 result = await upstream.request(call.method, params, peer=peer, credential=call.credential)

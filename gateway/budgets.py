@@ -17,7 +17,7 @@ from gateway.errors import BudgetExceeded, InvalidArguments, LimitExceeded, Refu
 from gateway.tables import accounts, reservations
 from gateway.terms import SECONDS, Budget, Limit, Period, Spend
 
-_CURRENCY = re.compile(r"[A-Z]{3}")
+CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def spends(call: Call, now: float) -> tuple[Spend, ...]:
@@ -48,7 +48,7 @@ def _of_budgets(call: Call, budgets: tuple[Budget, ...], now: float) -> Iterator
     taken = set()
     for budget in budgets:
         amount, currency = _amount(call, budget.argument), _currency(call, budget.currency)
-        if budget.currency == currency or budget.currency is None or not _CURRENCY.fullmatch(budget.currency):
+        if budget.currency == currency or budget.currency is None or not CURRENCY.fullmatch(budget.currency):
             window, ends = _window(call, budget.period, now)
             head = f"budget/{call.principal.agent}/{call.permit.terms.object}/{budget.argument}"
             what = f"{budget.maximum} of {budget.argument}{f' in {currency}' if currency else ''} a {budget.period}"
@@ -96,10 +96,10 @@ def _currency(call: Call, named: str | None) -> str | None:
     """The currency of this call, for a budget that has `named`: a currency, or the argument that holds it."""
     if named is None:
         return None
-    argument = "currency" if _CURRENCY.fullmatch(named) else named
+    argument = "currency" if CURRENCY.fullmatch(named) else named
     value: Any = call.arguments.get(argument)
     currency = value.upper() if isinstance(value, str) else ""
-    if not _CURRENCY.fullmatch(currency):
+    if not CURRENCY.fullmatch(currency):
         raise InvalidArguments(
             f"The argument {argument!r} of {call.name} says which budget is meant, so it must be given as the three "
             "letters of a currency. Nothing was run; correct it and call again."

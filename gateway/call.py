@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -31,6 +32,9 @@ ArgumentRule = Callable[[Any], Any]
 Result = dict[str, Any]
 """An MCP result as it stands on the wire. Dicts, not models: unknown fields must pass untouched."""
 
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""What `_meta.traceparent` looks like (W3C Trace Context); the first group is the id of the trace."""
 
 PENDING = "toolgate/pending"
 """The key of `_meta` under which an answer names the ticket that its call waits for. No upstream can set it."""
@@ -178,6 +182,13 @@ class Call:
     credential: Credential | None = None
     timer: asyncio.Timeout | None = None
     """The running deadline, so that a control below can tell a time-out from a client that left."""
+
+    @property
+    def trace(self) -> str | None:
+        """The id of the trace that it belongs to: 32 hex digits; None where its caller sends none, and none is made."""
+        given = self.meta.get("traceparent")
+        found = TRACEPARENT.fullmatch(given) if isinstance(given, str) else None
+        return None if found is None else found[1]
 
     @property
     def idempotent(self) -> bool:

@@ -52,6 +52,10 @@ class Catalog:
         offer = self._offers.get(server)
         return None if offer is None else offer.tools.get(name)
 
+    def all(self) -> list[Offer]:
+        """The last known offers of all, whether up or not."""
+        return [*self._offers.values()]
+
     def listed(self, server: str | None = None) -> Iterator[Offer]:
         """The offers of upstreams that are up: of one server, or of all."""
         for offer in self._offers.values():

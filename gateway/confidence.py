@@ -70,12 +70,13 @@ def heard(call: Call, names: Iterable[str]) -> Call:
         left = {name: value for name, value in call.arguments.items() if name not in said}
         call = replace(call, arguments=left, given=left)
     if (confidence := call.meta.get(_CONFIDENCE_KEY, said.get(CONFIDENCE))) is not None:
-        call = replace(call, confidence=_share(confidence))
+        call = replace(call, confidence=share(confidence))
     if isinstance(reason := call.meta.get(_REASON_KEY, said.get(REASON)), str):
         call = replace(call, statement=strip(reason)[:_LONGEST])
     return call
 
 
-def _share(value: Any) -> float:
+def share(value: Any) -> float:
+    """A confidence as it counts: one that is no number from 0 to 1 is 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and 0 <= value <= 1 else 0.0

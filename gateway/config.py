@@ -104,6 +104,11 @@ class Config(Section):
         return self.state_dir / "toolgate.db"
 
     @property
+    def secret_file(self) -> Path | None:
+        """The file of the gateway's key, None where it is in the state folder."""
+        return None if self.gateway.secret is None else self.path.parent / self.gateway.secret
+
+    @property
     def shared(self) -> str | None:
         """The URL of the database that replicas share, None on SQLite. It may have a password in it."""
         return None if self.gateway.database is None else self.gateway.database.get_secret_value()

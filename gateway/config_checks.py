@@ -75,14 +75,27 @@ def _gateway(gateway: Mapping[str, Any]) -> Iterator[Found]:
             "listens beyond loopback, but no Host value beyond it is allowed: all requests would be refused",
             'set gateway.allowed_hosts to the names clients use, such as ["tools.example.com:*"]',
         )
-    if isinstance(url := gateway.get("database"), str) and not url.startswith("postgresql://"):
+    if isinstance(url := gateway.get("database"), str) and not _is_postgresql(url):
         yield (
             ("gateway", "database"),
             "is not the URL of a PostgreSQL database",
-            'write it like "postgresql://toolgate@db.example.com/toolgate", or leave it out for SQLite',
+            'write it like "postgresql://toolgate@db.example.com/toolgate", with %40 for @ and the like in a password, '
+            "or leave it out for SQLite",
         )
+    if isinstance(url := gateway.get("address"), str):
+        yield from _address(("gateway", "address"), url, "http://gateway-1:8080")
     yield from _each_host(gateway, "allowed_hosts", "", "tools.example.com:*")
     yield from _each_host(gateway, "allowed_origins", "https?://", "https://tools.example.com")
+
+
+def _is_postgresql(url: str) -> bool:
+    """No part of a password may be taken for a host, which errors would show."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme == "postgresql" and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return whole and parts.netloc.count("@") == url.count("@") <= 1 and not parts.fragment and len(parts.path) > 1
 
 
 def _each_host(gateway: Mapping[str, Any], name: str, scheme: str, example: str) -> Iterator[Found]:

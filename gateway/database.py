@@ -7,6 +7,8 @@ a lock, across all replicas. So what a piece of work has read stays true until i
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,27 +17,37 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.chain import Chain
+from gateway.errors import ConfigError, Problem
 from gateway.events import PENDING
-from gateway.migrate import migrate, set_up_sqlite
+from gateway.migrate import TURN, migrate
 
 _PATIENCE = 5.0
 """Seconds to wait for others that use the database."""
-_TURN = 7_203_911
-"""The advisory lock by which transactions that change tables take turns."""
-_KEEPALIVE = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+_KEEPALIVE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+"""A server that is not there any more is noticed within about ten seconds, in seconds but for the last."""
 
 
 class Database:
     """Opened, with all its tables. `chain` is the name of the chain that events are written to.
 
-    Raises SQLAlchemyError.
+    Raises ConfigError and SQLAlchemyError.
     """
 
     def __init__(self, path: Path, url: str | None = None, chain: str = "main") -> None:
         self.postgresql = url is not None
         self.chain = chain if self.postgresql else "main"
         self.engine = _postgresql(url) if url is not None else _sqlite(path)
-        migrate(self.engine)
+        try:
+            migrate(self.engine)
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     def connect(self) -> Connection:
         """A connection on which each statement is a transaction, unless `transaction` says otherwise."""
@@ -58,13 +70,12 @@ class Database:
     def transaction(self, connection: Connection, chain: Chain) -> Iterator[None]:
         """Take a turn at changing tables; what is done within, its events among it, is written whole or not at all."""
         # Two statements in one go: each costs a round trip.
-        begin = f"BEGIN; SELECT pg_advisory_xact_lock({_TURN})" if self.postgresql else "BEGIN IMMEDIATE"
+        begin = f"BEGIN; SELECT pg_advisory_xact_lock({TURN})" if self.postgresql else "BEGIN IMMEDIATE"
         try:
             connection.exec_driver_sql(begin)
             connection.info[PENDING] = []
             yield
-            chain.write(connection, connection.info.pop(PENDING))
-            connection.exec_driver_sql("COMMIT")
+            _end(connection, chain)
         except BaseException:
             chain.forget()
             _roll_back(connection)
@@ -88,6 +99,15 @@ def alone(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql("RELEASE work")
 
 
+def _end(connection: Connection, chain: Chain) -> None:
+    """Write the events of a transaction, then end it. Raises SQLAlchemyError, as everything else in it does."""
+    try:
+        chain.write(connection, connection.info.pop(PENDING))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise OperationalError("INSERT INTO events", None, error) from error
+    connection.exec_driver_sql("COMMIT")
+
+
 def _roll_back(connection: Connection) -> None:
     connection.info.pop(PENDING, None)
     with contextlib.suppress(DBAPIError):  # it has done so itself after some errors, and is gone after others
@@ -99,15 +119,21 @@ def _sqlite(path: Path) -> Engine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _PATIENCE})
-    event.listen(engine, "connect", set_up_sqlite)
+    event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
 def _postgresql(url: str) -> Engine:
+    try:
+        from gateway.texts import without_nul
+    except ImportError:
+        message, fix = "needs the driver psycopg", "install toolgate[postgresql]"
+        raise ConfigError([Problem("database", "gateway.database", message, fix)]) from None
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"), connect_args=_KEEPALIVE, pool_pre_ping=True
     )
     event.listen(engine, "connect", _set_up_postgresql)
+    event.listen(engine, "connect", without_nul)
     return engine
 
 
@@ -117,3 +143,24 @@ def _set_up_postgresql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {patience}; SET idle_in_transaction_session_timeout = {patience}")
     connection.commit()
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
+    _keep_ahead(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _keep_ahead(cursor: Any) -> None:
+    """Use a write-ahead log. SQLite does not itself wait for others that change a new file to it, or write to it."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)

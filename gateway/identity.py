@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 import logging
-import os
-import secrets
-import stat
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import bearer
+from gateway.aside import aside
 from gateway.call import Principal
 from gateway.changes import Changes, bump
-from gateway.errors import ConfigError, Problem, Unauthenticated
+from gateway.errors import Unauthenticated
 from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import tokens
 
 log = logging.getLogger("toolgate.identity")
 
-_KEY_FILE = "secret.key"
+_PATIENCE = 1.5
+"""Seconds for looking up a token that is not known."""
 
 Claims = Mapping[str, str | float | bool]
 _NO_CLAIMS: Claims = {}
@@ -68,7 +69,7 @@ _VALID = select(tokens.c.id, tokens.c.agent, tokens.c.digest, tokens.c.expires, 
 
 
 class Tokens:
-    """The tokens in `store`, kept in memory. Needs its `secret.key` beside the store: see `secret_key`.
+    """The tokens in `store`, kept in memory. Raises ConfigError when the `secret` of the store cannot be read.
 
     `agents` are those with a policy: tokens of any other are refused. It is empty until it is set.
     """
@@ -77,7 +78,7 @@ class Tokens:
         self.agents: Container[str] = frozenset()
         self._store = store
         self._clock = clock
-        self._digest = bearer.Digests(secret_key(store.path.parent))
+        self._digest = bearer.Digests(store.secret)
         self._changes = Changes(store, "tokens")
         self._known: dict[str, _Known] = {}
         self.refresh_if_changed()
@@ -122,19 +123,29 @@ class Tokens:
         self.refresh_if_changed()
         return revoked
 
+    async def identify(self, token: str, now: float) -> Principal:
+        """As `verify`, for the event loop: a token that is not known yet is looked up beside it."""
+        if self._news(token):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await aside(partial(self._look_up, bearer.identity_of(token)))
+        return self._judge(token, now)
+
     def verify(self, token: str, now: float) -> Principal:
         """The principal this token stands for. Raises Unauthenticated, with one text whatever is wrong."""
-        if not bearer.fits(token):
-            raise _unauthenticated()
-        identity = bearer.identity_of(token)
-        known = self._known.get(identity)
-        if known is None:
-            # A mistyped token is refused by its checksum, before the store is asked.
-            if not bearer.intact(token):
-                raise _unauthenticated()
-            known = self._look_up(identity)
-        digest = self._digest(token)
-        if not hmac.compare_digest(digest, known.digest) or known.expires <= now:
+        if self._news(token):
+            self._look_up(bearer.identity_of(token))
+        return self._judge(token, now)
+
+    def _news(self, token: str) -> bool:
+        """Whether it may be a token that another process made. One that is mistyped is told by its checksum, before
+        the store is asked.
+        """
+        return bearer.fits(token) and bearer.identity_of(token) not in self._known and bearer.intact(token)
+
+    def _judge(self, token: str, now: float) -> Principal:
+        known = self._known.get(bearer.identity_of(token), _NOBODY) if bearer.fits(token) else _NOBODY
+        if not hmac.compare_digest(self._digest(token), known.digest) or known.expires <= now:
             raise _unauthenticated()
         if known.principal.agent not in self.agents:
             raise _unauthenticated()
@@ -151,13 +162,12 @@ class Tokens:
         What was known stays in force while the store cannot be read.
         """
         try:
-            if not self._changes.pending():
-                return False
-            rows = self._changes.connection.execute(_VALID).all()
+            rows = self._changes.news(_VALID)
         except SQLAlchemyError as error:
             log.error("tokens cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._changes.taken()
+        if rows is None:
+            return False
         self._known = {row.id: _known(row) for row in rows}
         return True
 
@@ -167,60 +177,15 @@ class Tokens:
         told = {"what": what, "id": row.id, "expires": row.expires, "claims": dict(row.claims)}
         insert_events(connection, [event_row(self._clock(), "token", told, agent=row.agent)])
 
-    def _look_up(self, identity: str) -> _Known:
+    def _look_up(self, identity: str) -> None:
         """A token this process has not heard of yet: another one may have made it just now."""
         try:
-            row = self._changes.connection.execute(_VALID.where(tokens.c.id == identity)).one_or_none()
+            rows = self._store.read(_VALID.where(tokens.c.id == identity))
         except SQLAlchemyError as error:
             log.error("a token cannot be looked up (%s)", type(error).__name__)
-            return _NOBODY
-        if row is None:
-            return _NOBODY
-        self._known[identity] = _known(row)
-        return self._known[identity]
-
-
-def secret_key(folder: Path) -> bytes:
-    """The 32 bytes in `secret.key` of the state folder, both made on first use, for their owner only.
-
-    Raises ConfigError when others may read the file or it holds something else.
-    """
-    path = folder / _KEY_FILE
-    if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_key(path)
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        content = file.read(128).strip()
-    if mode & ~0o600:
-        raise _key_problem(path, f"its permissions are {mode:04o}: others may use it", f"chmod 600 {path}")
-    try:
-        key = bytes.fromhex(content.decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise _key_problem(path, "it is not 64 hexadecimal digits", "restore it from a backup")
-    return key
-
-
-def _create_key(path: Path) -> None:
-    """Write a new key aside and link it into place: nobody sees half a file, and of two writers one wins."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(aside)
-    except FileExistsError:
-        log.debug("another process made %s first", path)
-    finally:
-        aside.unlink()
-
-
-def _key_problem(path: Path, message: str, fix: str) -> ConfigError:
-    return ConfigError([Problem(str(path), "file", message, fix)])
+            return
+        for row in rows:
+            self._known[row.id] = _known(row)
 
 
 def _unauthenticated() -> Unauthenticated:

@@ -1,75 +1,84 @@
-"""Bringing a database to what this release needs: a new one gets its tables, an older one what it lacks.
+"""Bringing a database to what this release needs, by the revisions in `gateway.migrations`.
 
-Several may do so at once.
+Several processes may do so at once. Revisions only add, so a gateway goes on with a database that a later release has
+brought further, as long as that release says it can.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from typing import Any
+import logging
+from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, insert, inspect, select
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text
 
-from gateway.tables import metadata, tickets, versions
+from gateway.errors import ConfigError, Problem
+from gateway.tables import about
 
-_PATIENCE = 5.0
-_LOCK = 7_203_910
+log = logging.getLogger("toolgate.store")
 
-TOPICS = ("tokens", "pins", "tickets", "reviewers", "switches", "breakers", "policies")
-"""What has a version: see `gateway.changes`."""
+HEAD = "0002"
+"""The revision that this release needs: the last one, so that most starts need not look for it."""
+TURN = 7_203_911
+"""The advisory lock of PostgreSQL by which transactions that change tables take turns."""
+_PATIENCE = "60s"
+_FOLDER = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine) -> None:
-    """All tables and columns, and a version for each topic. Raises SQLAlchemyError."""
-    begin = "BEGIN IMMEDIATE" if engine.name == "sqlite" else f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
+    """All tables, as far as this release knows them. Raises ConfigError and SQLAlchemyError."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # One transaction from the first look: whoever comes second waits, and finds it done.
-        connection.exec_driver_sql(begin)
-        metadata.create_all(connection)
-        _add_missing_columns(connection)
-        connection.exec_driver_sql("DROP INDEX IF EXISTS events_call")  # 0.1.0 kept one
-        _add_versions(connection)
-        connection.exec_driver_sql("COMMIT")
+        found = _revision(connection)
+        if found is None or found < HEAD:
+            _upgrade_alone(connection)
+        elif found > HEAD:
+            _check_usable(connection, found)
 
 
-def _add_missing_columns(connection: Connection) -> None:
-    """Add the columns that existing tables lack; they must be nullable. Rows that are there keep what they have."""
-    present = inspect(connection)
-    for table in metadata.sorted_tables:
-        known = {column["name"] for column in present.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                definition = CreateColumn(column).compile(connection)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+def _revision(connection: Connection) -> str | None:
+    """The revision of the database, None for one that has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if found is not None and not found.isdecimal():
+        raise _unusable("holds the tables of another application", "give the gateway a database or schema of its own")
+    return found
 
 
-def _add_versions(connection: Connection) -> None:
-    known = set(connection.execute(select(versions.c.topic)).scalars())
-    largest = connection.execute(select(func.max(tickets.c.revision))).scalar_one() or 0
-    for topic in TOPICS:
-        if topic not in known:
-            connection.execute(insert(versions).values(topic=topic, n=largest if topic == "tickets" else 0))
+def _upgrade_alone(connection: Connection) -> None:
+    """In one transaction; whoever comes second waits, and finds it done."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        turn = f"SELECT pg_advisory_xact_lock({TURN})"
+        connection.exec_driver_sql(f"BEGIN; SET LOCAL lock_timeout = '{_PATIENCE}'; {turn}")
+    found = _revision(connection)
+    if found is None or found < HEAD:
+        _upgrade(connection)
+        log.info("the database is at revision %s now", HEAD)
+    connection.exec_driver_sql("COMMIT")
 
 
-def set_up_sqlite(connection: Any, _record: Any) -> None:
-    """For each new connection to a SQLite file."""
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
-    _keep_ahead(cursor)
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+def _upgrade(connection: Connection) -> None:
+    # Here, for it takes long to import and is seldom needed.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    command.upgrade(config, "head")
+    oldest = max(each.module.oldest for each in ScriptDirectory.from_config(config).walk_revisions())
+    connection.execute(delete(about).where(about.c.name == "oldest"))
+    connection.execute(insert(about).values(name="oldest", value=oldest))
 
 
-def _keep_ahead(cursor: Any) -> None:
-    """Use a write-ahead log. SQLite does not itself wait for others that change a new file to it, or write to it."""
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
+def _check_usable(connection: Connection, found: str) -> None:
+    oldest = connection.execute(select(about.c.value).where(about.c.name == "oldest")).scalar_one()
+    if oldest > HEAD:
+        message = f"is at revision {found} and needs a release that knows {oldest}; this one knows {HEAD}"
+        raise _unusable(message, "install the release that the other gateways run")
+    log.info("the database is at revision %s, this release knows %s: a later one uses it too", found, HEAD)
+
+
+def _unusable(message: str, fix: str) -> ConfigError:
+    return ConfigError([Problem("database", "gateway.database", message, fix)])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.changes import bump
+from gateway.changes import Changes, bump
 from gateway.events import event_row, insert_events
 from gateway.store import Store
 from gateway.tables import switches
@@ -35,8 +35,9 @@ class Modes:
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._on = self._read()
+        self._changes = Changes(store, "switches")
+        self._on: dict[str, Switch] = {}
+        self.refresh_if_changed()
 
     def read_only(self, agent: str) -> bool:
         """Whether this agent may only read now."""
@@ -45,19 +46,22 @@ class Modes:
     def switch(self, agent: str, on: bool, by: str) -> bool:
         """Turn it on or off, with its event; False when it stood so already. Raises SQLAlchemyError."""
         changed = self._store.run(lambda connection: self._switch(connection, agent, on, by))
-        self._on = self._read()
+        self.refresh_if_changed()
         return changed
 
     def refresh_if_changed(self) -> bool:
-        """Read the switches again; True if there are others than before. They are few, so they are read whole.
+        """Read the switches again if the store changed since the last look; True if there are others than before.
 
         What was known stays in force while the store cannot be read.
         """
         try:
-            found = self._read()
+            rows = self._changes.news(_ALL)
         except SQLAlchemyError as error:
             log.error("read-only mode cannot be looked at (%s): changes wait until it can", type(error).__name__)
             return False
+        if rows is None:
+            return False
+        found = {row.agent: Switch(row.agent, row.by, row.at) for row in rows}
         changed, self._on = found != self._on, found
         return changed
 
@@ -66,10 +70,7 @@ class Modes:
         return list(self._on.values())
 
     def close(self) -> None:
-        self._connection.close()
-
-    def _read(self) -> dict[str, Switch]:
-        return {row.agent: Switch(row.agent, row.by, row.at) for row in self._connection.execute(_ALL)}
+        self._changes.close()
 
     def _switch(self, connection: Connection, agent: str, on: bool, by: str) -> bool:
         there = switches.c.agent == agent

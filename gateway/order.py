@@ -8,6 +8,7 @@ from functools import partial
 
 from gateway.approvals import Approvals
 from gateway.audit import Audit
+from gateway.breakers import Breakers
 from gateway.call import CallNext, Control
 from gateway.config import Config
 from gateway.controls.audit import RecordRefusals
@@ -29,6 +30,7 @@ from gateway.controls.throttle import Throttle
 from gateway.controls.validate import Validate
 from gateway.credentials import Credentials
 from gateway.ledger import Ledger
+from gateway.logs import calls_told
 from gateway.metrics import Metrics
 from gateway.modes import Modes
 from gateway.policy import Policy
@@ -70,6 +72,7 @@ class Parts:
     approvals: Approvals
     ledger: Ledger
     modes: Modes
+    breakers: Breakers | None = None
 
 
 def describe() -> list[tuple[str, str]]:
@@ -82,7 +85,7 @@ def controls(parts: Parts) -> list[Control]:
     config, metrics = parts.config, parts.metrics
     breaker, retry = config.breaker, config.retry
     made: dict[type[Control], Control] = {
-        Measure: Measure(metrics),
+        Measure: Measure(metrics, calls_told(config.gateway.log_calls)),
         RecordRefusals: RecordRefusals(parts.audit),
         Throttle: parts.throttle,
         Authorize: Authorize(parts.policy, metrics, parts.modes.read_only),
@@ -96,7 +99,7 @@ def controls(parts: Parts) -> list[Control]:
         Intent: Intent(parts.ledger, metrics),
         Deadline: Deadline(lambda server: config.server(server).timeout),
         Retry: Retry(retry.attempts, retry.base, retry.cap, retry.budget, metrics),
-        Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics),
+        Breaker: Breaker(breaker.window, breaker.failures, breaker.cooldown, metrics, others=parts.breakers),
         Bulkhead: Bulkhead(lambda server: config.server(server).max_concurrent),
         AttachCredential: AttachCredential(parts.credentials),
     }

@@ -107,16 +107,16 @@ class Pins:
         What was known stays in force while the store cannot be read.
         """
         try:
-            if not self._changes.pending():
-                return False
-            found = [Pin(*row) for row in self._changes.connection.execute(select(*_PIN))]
+            rows = self._changes.news(select(*_PIN))
         except SQLAlchemyError as error:
             log.error("pins cannot be read (%s): changes wait until they can", type(error).__name__)
             return False
-        self._changes.taken()
-        self._known = {}
-        for pin in found:
-            self._known.setdefault(pin.server, {})[pin.tool] = pin
+        if rows is None:
+            return False
+        known: dict[str, dict[str, Pin]] = {}
+        for pin in (Pin(*row[: len(_PIN)]) for row in rows):
+            known.setdefault(pin.server, {})[pin.tool] = pin
+        self._known = known
         return True
 
     def rows(self) -> list[PinRow]:

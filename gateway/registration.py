@@ -56,6 +56,7 @@ class Registration:
         self._listings: dict[str, Listing] = {}
         """What each upstream lists, without secrets: that is what is pinned, too."""
         self._hellos: dict[str, Mapping[str, Any]] = {}
+        self._withheld: dict[str, Mapping[str, str]] = {}
         self._told: dict[str, frozenset[str]] = {}
         self._wake = asyncio.Event()
         self._recording = self._failing = False
@@ -91,6 +92,10 @@ class Registration:
             if upstream.up
         }
 
+    def withheld(self, server: str) -> Mapping[str, str]:
+        """The tools that an upstream lists and agents are not offered until somebody accepts them, and why."""
+        return self._withheld.get(server, {})
+
     async def run(self) -> None:
         """Record pins as they are due, for ever."""
         while True:
@@ -101,9 +106,9 @@ class Registration:
                 await self._record(upstream)
             self._recording = False
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Offer what was accepted meanwhile."""
-        if self._pins.refresh_if_changed():
+        if await aside(self._pins.refresh_if_changed):
             for upstream in self._upstreams.values():
                 self._take(upstream)
 
@@ -120,7 +125,7 @@ class Registration:
             asyncio.get_running_loop().call_later(_TRY_AGAIN, self._wake.set)
             return
         self._failing = False
-        self._pins.refresh_if_changed()
+        await self.refresh()  # of all upstreams: another replica may have recorded what others of them offer
         self._take(upstream)
 
     def _take(self, upstream: Upstream) -> None:
@@ -161,6 +166,7 @@ class Registration:
     def _report(self, server: str, admission: Admission, listing: Listing) -> None:
         """Say what is left out and what looks suspicious: once, for as long as it stays so."""
         doubts = list(suspicious(listing))
+        self._withheld[server] = admission.withheld
         self._metrics.withheld.labels(server).set(len(admission.withheld))
         self._metrics.suspicious.labels(server).set(len(doubts))
         lines = [f"tool {name!r} is left out: {why}" for name, why in admission.refused.items()]

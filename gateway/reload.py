@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,8 @@ class Reload:
 
     `seen` is the folder as it was before the policy in force was loaded. `build` loads and checks the one that is
     there now, and raises ConfigError; it is called beside the event loop. `adopt` puts it in force, True when it is
-    another than before; it raises Unrecorded when that cannot be written down, and is tried again.
+    another than before; it raises Unrecorded when that cannot be written down, and is tried again. `failed` writes down
+    what keeps one from coming into force; where it raises Unrecorded the log has it all the same.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Reload:
         seen: Signature,
         build: Callable[[], Policy],
         adopt: Callable[[Policy], Awaitable[bool]],
+        failed: Callable[[Sequence[str]], Awaitable[None]],
         metrics: Metrics,
     ) -> None:
         self._folder = folder
         self._seen = self._judged = seen
         self._build = build
         self._adopt = adopt
+        self._record = failed
         self._metrics = metrics
         self._told = ""
         self._wake = asyncio.Event()
@@ -75,19 +78,19 @@ class Reload:
             policy = await aside(partial(_gently, self._build))
         except Exception as error:  # a file system can raise anything; whatever it is, this is no policy
             problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else []
-            self._failed(problems or [f"{self._folder}: cannot be read ({type(error).__name__})"])
+            await self._failed(problems or [f"{self._folder}: cannot be read ({type(error).__name__})"])
         else:
             if await aside(partial(signature, self._folder)) != now:
                 return  # read while it changed: files of two versions may be mixed in it
             try:
                 swapped = await self._adopt(policy)
             except Unrecorded:
-                self._failed(["the audit log cannot be written: the new policy waits until it can"])
+                await self._failed(["the audit log cannot be written: the new policy waits until it can"])
                 return  # not judged: it is tried again
             self._succeeded(policy, swapped)
         self._judged = now
 
-    def _failed(self, problems: list[str]) -> None:
+    async def _failed(self, problems: list[str]) -> None:
         self._metrics.reload_ok.set(0)
         self._metrics.reloads.labels("failed").inc()
         if (told := "\n".join(problems)) != self._told:
@@ -95,6 +98,8 @@ class Reload:
             for problem in problems:
                 log.error("%s", problem)
             log.error("the last good policy stays in force; see toolgate check")
+            with suppress(Unrecorded):
+                await self._record(problems)
 
     def _succeeded(self, policy: Policy, swapped: bool) -> None:
         log.info("policy %s is in force, %s", policy.digest[:12], "a new one" if swapped else "as before")

@@ -15,7 +15,6 @@ from gateway import bearer
 from gateway.changes import bump
 from gateway.errors import Unauthenticated
 from gateway.events import event_row, insert_events
-from gateway.identity import secret_key
 from gateway.store import Store
 from gateway.tables import reviewers
 
@@ -56,7 +55,7 @@ class Reviewers:
         self.agents: Container[str] = frozenset()
         self.store = store
         self._clock = clock
-        self._digest = bearer.Digests(secret_key(store.path.parent))
+        self._digest = bearer.Digests(store.secret)
 
     def create(self, name: str, *, expires: timedelta | None) -> tuple[str, ReviewerRow]:
         """Make a token for `name`; it can be read here only. Raises ValueError, with why, for what is no name."""

@@ -9,63 +9,22 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import logs
 from gateway.admin.console import PATH as CONSOLE
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.connections import Bounds, Connection
 from gateway.mcp_face.door import PATH
 
 _GRACE = 2
 """Seconds that requests in flight have to end when the gateway is told to stop."""
-
-
-class Joined:
-    """A transport that writes at once what uvicorn writes in pieces: head and body of an answer.
-
-    Two writes are two system calls and two packets, the dearest things in the answer to a small call. What is not
-    flushed, the beginning of a stream, goes out with the next turn of the loop.
-    """
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self.flush)
-        self._pieces.append(data)
-
-    def flush(self) -> None:
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol on a Joined transport."""
-
-    def connection_made(self, transport: Any) -> None:
-        self._joined = Joined(transport, self.loop)
-        super().connection_made(self._joined)  # type: ignore[arg-type] # stands in for one
-
-    def on_response_complete(self) -> None:
-        self._joined.flush()
-        super().on_response_complete()
 
 
 class Server(uvicorn.Server):
@@ -97,6 +56,7 @@ def serve(config: Config) -> int:
     logs.hide(gateway.secrets.hidden)
     host = config.gateway.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bounds = Bounds.of(config.gateway.client_timeout, config.gateway.max_connections)
     listener = socket.create_server((host, config.gateway.port), family=family, backlog=2048)
     port = listener.getsockname()[1]
 
@@ -104,7 +64,8 @@ def serve(config: Config) -> int:
         async with gateway.running():
             settings = uvicorn.Config(
                 gateway,
-                http=Protocol,
+                http=cast(Any, partial(Connection, bounds=bounds)),
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,

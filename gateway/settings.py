@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, model_validator
 
@@ -12,28 +13,42 @@ Count = Annotated[PositiveInt, BeforeValidator(no_bool)]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(no_bool)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_bool)]
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_HOUR = 3600.0
+
 
 class GatewaySection(Section):
     """Where the gateway listens and where its files are. Port 0 takes a free one; sizes are in bytes.
 
+    `secret` is the file of the gateway's key; None: it is in the folder `state`, and made there.
     `database` is the URL of a PostgreSQL database; it may have a password in it, so it is not shown. `replica` is the
-    name of this process among those that share it, `address` where the others reach it.
+    name of this process among those that share it, `address` where the others reach it. A client has `client_timeout`
+    seconds to send a request, and to take an answer.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     policies: str = "policies"
     state: str = "var"
+    secret: str | None = None
     database: SecretStr | None = None
     replica: str | None = None
     address: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    client_timeout: Number = 30.0
+    max_connections: Count = 4096
     max_body: Count = 1_048_576
     max_result: Count = 1_048_576
     page_size: Count = 200
     ask_timeout: Number = 300.0
     log_format: Literal["auto", "console", "json"] = "auto"
+    log_calls: Literal["none", "failed", "all"] = "failed"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """`Host` values that are let in beside loopback's: other replicas send that of `address`."""
+        return self.allowed_hosts if self.address is None else (*self.allowed_hosts, urlsplit(self.address).netloc)
 
 
 class Throttle(Section):
@@ -113,6 +128,17 @@ class AuditSettings(Section):
     keep: Number | None = None
     archive: str = "archive"
 
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        url = urlsplit(self.checkpoints)
+        if url.scheme not in ("", "https") and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise wrong(
+                "has checkpoints at an address that is not https", 'write it like "https://...", or name a file'
+            )
+        if self.keep is not None and self.keep < _HOUR:
+            raise wrong("would archive events of calls that are under way", "keep them for an hour (3600) or longer")
+        return self
+
 
 class TraceSettings(Section):
     """Spans go to the OTLP collector at `endpoint` over HTTP, a `share` of those that no caller decided on."""
@@ -120,6 +146,14 @@ class TraceSettings(Section):
     endpoint: str | None = None
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     share: Share = 1.0
+
+    @model_validator(mode="after")
+    def _endpoint_is_http(self) -> Self:
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            raise wrong(
+                "has an endpoint that is no HTTP address", 'write for example "http://127.0.0.1:4318/v1/traces"'
+            )
+        return self
 
 
 class RunSettings(Section):

@@ -7,19 +7,20 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+
+from sqlalchemy import Connection, insert, select
 
 from gateway.approvals import Approvals
-from gateway.audit import Audit
+from gateway.audit import Audit, Shown, nothing
 from gateway.config import Config
-from gateway.identity import secret_key
+from gateway.errors import ConfigError, Problem
 from gateway.ledger import Ledger
-from gateway.lock import exclusive
 from gateway.modes import Modes
 from gateway.reviewers import Reviewers
 from gateway.runs import Runs
 from gateway.sealed import Vault
 from gateway.store import Store
+from gateway.tables import about
 
 COMMAND_LINE = "cli"
 """The chain of events that the command line writes, where each replica has its own."""
@@ -31,14 +32,43 @@ def open_store(
     clock: Callable[[], float] = time.time,
     chain: str = COMMAND_LINE,
 ) -> Store:
-    """The database of this configuration. `chain` is where its events go, where each replica has its own."""
-    return Store(config.database, on_commit, clock, url=config.shared, chain=chain)
+    """The database of this configuration. `chain` is where its events go, where each replica has its own.
+
+    Raises ConfigError, OSError and SQLAlchemyError.
+    """
+    store = Store(config.database, on_commit, clock, url=config.shared, chain=chain, secret=config.secret_file)
+    try:
+        if store.database.postgresql:
+            _check_secret(store, config)
+    except BaseException:
+        store.stop()
+        raise
+    return store
+
+
+def _check_secret(store: Store, config: Config) -> None:
+    """Of gateways with different keys each would take what the others keep for damaged."""
+    own = hmac.new(store.secret, b"check", hashlib.sha256).hexdigest()
+    wanted = select(about.c.value).where(about.c.name == "secret")
+
+    def first(connection: Connection) -> str:
+        found: str | None = connection.execute(wanted).scalar_one_or_none()
+        if found is None:
+            connection.execute(insert(about).values(name="secret", value=own))
+        return found or own
+
+    rows = store.read(wanted)
+    if own != (rows[0].value if rows else store.run(first)):
+        message = "is not the key with which this database was first used"
+        fix = "give all gateways of one database the same file"
+        raise ConfigError([Problem(config.path.name, "gateway.secret", message, fix)])
 
 
 class State:
     """Opening makes the folder when it is not there. Raises ConfigError, OSError and SQLAlchemyError.
 
-    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`.
+    The writer thread is not running yet: see `Store.start`. `on_commit` and `chain` are as in `Store`, `shown` as in
+    `Audit`.
     """
 
     def __init__(
@@ -47,11 +77,11 @@ class State:
         on_commit: Callable[[int, float], None] = lambda rows, seconds: None,
         clock: Callable[[], float] = time.time,
         chain: str = COMMAND_LINE,
+        shown: Shown = nothing,
     ) -> None:
-        self._secret = secret_key(config.state_dir)
         self._on_commit = on_commit
         self.store = open_store(config, self._committed, clock, chain)
-        self.audit = Audit(self.store, self.derive("audit"), clock)
+        self.audit = Audit(self.store, self.derive("audit"), clock, shown)
         self.vault = Vault(self.derive("vault"))
         self.approvals = Approvals(self.store, self.vault, config.approvals, clock)
         self.runs = Runs(self.store, self.vault, clock)
@@ -68,14 +98,7 @@ class State:
 
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose, from `secret.key`."""
-        return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the state folder against other gateways, where the database is in it; the CLI may use it meanwhile.
-
-        Raises ConfigError.
-        """
-        return nullcontext() if self.store.database.postgresql else exclusive(self.store.path.parent)
+        return hmac.new(self.store.secret, purpose.encode(), hashlib.sha256).digest()
 
     def close(self) -> None:
         """End the writer thread, if it runs, and close the database."""

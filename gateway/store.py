@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy import Engine, Executable, Row
 
 from gateway.database import Database
 from gateway.events import EventRow
+from gateway.secret import secret_key
 from gateway.writer import Work, Writer
 
 __all__ = ["Store", "Work"]
@@ -27,8 +29,8 @@ class Store:
     """The gateway's database: a SQLite file `path`, or PostgreSQL where `url` is given; then `path` only says where
     the state folder is. Opening creates what is missing; `start` begins the writer thread.
 
-    `chain` is the chain its events go to, where there are several. `on_commit(rows, seconds)` is told of each group
-    commit, from any thread; 0 rows: it failed.
+    `chain` is the chain its events go to, where there are several; `secret` is the file of the key, where it is not
+    beside the store. `on_commit(rows, seconds)` is told of each group commit, from any thread; 0 rows: it failed.
     """
 
     def __init__(
@@ -39,10 +41,17 @@ class Store:
         *,
         url: str | None = None,
         chain: str = "main",
+        secret: Path | None = None,
     ) -> None:
         self.path = path
+        self._secret_file = secret
         self.database = Database(path, url, chain)
         self._writer = Writer(self.database, on_commit, clock)
+
+    @cached_property
+    def secret(self) -> bytes:
+        """What is kept in the store is keyed with this: see `secret_key`. Raises ConfigError and OSError."""
+        return secret_key(self.path.parent, self._secret_file)
 
     @property
     def engine(self) -> Engine:
@@ -83,5 +92,6 @@ class Store:
             return work(connection)
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
-        with self.engine.connect() as connection:
+        """All rows, read here and now. Raises SQLAlchemyError."""
+        with self.database.connect() as connection:
             return connection.execute(statement).all()

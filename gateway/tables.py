@@ -1,6 +1,8 @@
 """The tables of the store: one log, and what is known because of it. `gateway.store` says how they are written.
 
-Times are seconds since the epoch. What is `sealed` is encrypted (`gateway.sealed`): it may hold secrets.
+Times are seconds since the epoch. What is `sealed` is encrypted (`gateway.sealed`): it may hold secrets. No column has
+a length: PostgreSQL would refuse what SQLite takes, and whoever writes a value bounds it. A change here takes a
+revision in `gateway.migrations` too.
 """
 
 from __future__ import annotations
@@ -9,13 +11,13 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaD
 
 metadata = MetaData()
 
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself where the key is an INTEGER and nothing else."""
 
 versions = Table(
     "versions",
     metadata,
-    Column("topic", String(32), primary_key=True),
+    Column("topic", String, primary_key=True),
     Column("n", BigInteger, nullable=False),
 )
 """Grows with each change of a topic: see `gateway.changes`."""
@@ -23,19 +25,19 @@ versions = Table(
 events = Table(
     "events",
     metadata,
-    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("call", String(32), nullable=False),
-    Column("agent", String(64), nullable=False),
-    Column("server", String(64), nullable=False),
-    Column("tool", String(256), nullable=False),
-    Column("run", String(256)),
-    Column("reason", String(32)),
+    Column("kind", String, nullable=False),
+    Column("call", String, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("server", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("run", String),
+    Column("reason", String),
     Column("data", Text, nullable=False),
-    Column("chain", String(64)),
+    Column("chain", String),
     Column("n", BigInteger),
-    Column("digest", String(64)),
+    Column("digest", String),
     Index("events_place", "chain", "n", unique=True).ddl_if(dialect="postgresql"),
 )
 """Append-only, so `seq` grows and no number comes twice. `data` is a JSON object; see `gateway.audit` for kinds.
@@ -45,9 +47,9 @@ On SQLite there is no index besides `seq`: each would cost every commit another 
 tokens = Table(
     "tokens",
     metadata,
-    Column("id", String(16), primary_key=True),
-    Column("agent", String(64), nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("id", String, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("digest", String, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
@@ -58,13 +60,13 @@ tokens = Table(
 pins = Table(
     "pins",
     metadata,
-    Column("server", String(32), primary_key=True),
-    Column("tool", String(128), primary_key=True),
-    Column("digest", String(64)),
+    Column("server", String, primary_key=True),
+    Column("tool", String, primary_key=True),
+    Column("digest", String),
     Column("definition", Text),
-    Column("offered_digest", String(64)),
+    Column("offered_digest", String),
     Column("offered", Text),
-    Column("why", String(256)),
+    Column("why", String),
     Column("at", Float, nullable=False),
     Column("revision", Integer, nullable=False),
 )
@@ -76,9 +78,9 @@ pins = Table(
 reviewers = Table(
     "reviewers",
     metadata,
-    Column("id", String(16), primary_key=True),
-    Column("name", String(64), nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("digest", String, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
@@ -88,9 +90,9 @@ reviewers = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("digest", String(64), primary_key=True),
-    Column("token", String(16), nullable=False),
-    Column("name", String(64), nullable=False),
+    Column("digest", String, primary_key=True),
+    Column("token", String, nullable=False),
+    Column("name", String, nullable=False),
     Column("expires", Float, nullable=False),
 )
 """Reviewers who are signed in at the console: SHA-256 of what their cookie holds, hex, and the token they came with."""
@@ -98,23 +100,23 @@ sessions = Table(
 tickets = Table(
     "tickets",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", String, primary_key=True),
     Column("revision", BigInteger, nullable=False, unique=True),
-    Column("kind", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("why", String(32)),
-    Column("agent", String(64), nullable=False),
-    Column("token", String(16), nullable=False),
-    Column("server", String(64), nullable=False),
-    Column("tool", String(256), nullable=False),
-    Column("call", String(32), nullable=False),
-    Column("run", String(256)),
-    Column("key", String(256)),
-    Column("rule", String(256), nullable=False),
-    Column("policy", String(64), nullable=False),
-    Column("schema", String(64), nullable=False),
-    Column("fingerprint", String(64), nullable=False),
-    Column("edited", String(64)),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("why", String),
+    Column("agent", String, nullable=False),
+    Column("token", String, nullable=False),
+    Column("server", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("call", String, nullable=False),
+    Column("run", String),
+    Column("key", String),
+    Column("rule", String, nullable=False),
+    Column("policy", String, nullable=False),
+    Column("schema", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("edited", String),
     Column("sealed", Text, nullable=False),
     Column("shown", Text, nullable=False),
     Column("confidence", Float),
@@ -140,9 +142,9 @@ tickets = Table(
 notices = Table(
     "notices",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("ticket", String(32), nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("id", String, primary_key=True),
+    Column("ticket", String, nullable=False),
+    Column("kind", String, nullable=False),
     Column("at", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due", Float),
@@ -154,18 +156,19 @@ notices = Table(
 calls = Table(
     "calls",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("agent", String(64), nullable=False),
-    Column("key", String(256)),
-    Column("fingerprint", String(64), nullable=False),
-    Column("server", String(64), nullable=False),
-    Column("tool", String(256), nullable=False),
-    Column("run", String(256)),
-    Column("ticket", String(32)),
-    Column("state", String(16), nullable=False),
-    Column("owner", String(32), nullable=False),
+    Column("id", String, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("key", String),
+    Column("fingerprint", String, nullable=False),
+    Column("server", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("run", String),
+    Column("ticket", String),
+    Column("state", String, nullable=False),
+    Column("owner", String, nullable=False),
     Column("at", Float, nullable=False),
     Column("idempotent", Boolean, nullable=False),
+    Column("reads", Boolean),
     Column("shown", Text, nullable=False),
     Column("reply", Text),
     Index("calls_key", "agent", "key", unique=True),
@@ -173,16 +176,16 @@ calls = Table(
 )
 """Calls that must not run twice, or that nobody knows whether they ran: see `gateway.ledger`.
 
-`state` is open (under way in the process `owner`), done, undone since, or unknown. `key` is NULL where a repeat is
-another call. `shown` are the arguments as people may see them, JSON; `reply` is the sealed result. A call that had no
-effect leaves no row.
+`state` is open (under way in the process `owner`), done, undone since, unknown, or lost (unknown, which does not matter
+to anybody). `key` is NULL where a repeat is another call, `reads` true where it changes nothing. `shown` are the
+arguments as people may see them, JSON; `reply` is the sealed result. A call that had no effect leaves no row.
 """
 
 accounts = Table(
     "accounts",
     metadata,
-    Column("account", String(512), primary_key=True),
-    Column("window", String(256), primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("window", String, primary_key=True),
     Column("total", BigInteger, nullable=False),
     Column("at", Float, nullable=False),
 )
@@ -191,9 +194,9 @@ accounts = Table(
 reservations = Table(
     "reservations",
     metadata,
-    Column("call", String(32), primary_key=True),
-    Column("account", String(512), primary_key=True),
-    Column("window", String(256), nullable=False),
+    Column("call", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("window", String, nullable=False),
     Column("amount", BigInteger, nullable=False),
 )
 """Amounts in `accounts` that a call under way, or one of unknown outcome, may give back."""
@@ -201,14 +204,14 @@ reservations = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("agent", String(64), primary_key=True),
-    Column("run", String(256), primary_key=True),
-    Column("state", String(16), nullable=False),
+    Column("agent", String, primary_key=True),
+    Column("run", String, primary_key=True),
+    Column("state", String, nullable=False),
     Column("opened", Float, nullable=False),
     Column("touched", Float, nullable=False),
     Column("calls", Integer, nullable=False),
     Column("lease", Float),
-    Column("why", String(64)),
+    Column("why", String),
     Index("runs_state", "state"),
 )
 """Runs of agents: see `gateway.runs`. `lease` is in seconds, NULL for a run that may rest as long as it likes."""
@@ -216,18 +219,18 @@ runs = Table(
 steps = Table(
     "steps",
     metadata,
-    Column("seq", _Serial, primary_key=True, autoincrement=True),
-    Column("call", String(32), nullable=False, unique=True),
-    Column("agent", String(64), nullable=False),
-    Column("run", String(256), nullable=False),
-    Column("server", String(64), nullable=False),
-    Column("tool", String(256), nullable=False),
-    Column("undo", String(256), nullable=False),
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("call", String, nullable=False, unique=True),
+    Column("agent", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("server", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("undo", String, nullable=False),
     Column("sealed", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due", Float, nullable=False),
-    Column("ticket", String(32)),
+    Column("ticket", String),
     Index("steps_run", "agent", "run"),
     Index("steps_state", "state"),
 )
@@ -240,8 +243,8 @@ them, by hand). `attempts` to undo it were made; the next is not before `due`.
 switches = Table(
     "switches",
     metadata,
-    Column("agent", String(64), primary_key=True),
-    Column("by", String(64), nullable=False),
+    Column("agent", String, primary_key=True),
+    Column("by", String, nullable=False),
     Column("at", Float, nullable=False),
 )
 """Agents in read-only mode; the empty name is the whole gateway."""
@@ -249,10 +252,10 @@ switches = Table(
 replicas = Table(
     "replicas",
     metadata,
-    Column("owner", String(32), primary_key=True),
-    Column("name", String(64), nullable=False),
+    Column("owner", String, primary_key=True),
+    Column("name", String, nullable=False),
     Column("address", Text),
-    Column("policy", String(64)),
+    Column("policy", String),
     Column("started", Float, nullable=False),
     Column("beat", Float, nullable=False),
     Column("left", Float),
@@ -264,8 +267,8 @@ heard of, `left` when it was stopped in good order."""
 duties = Table(
     "duties",
     metadata,
-    Column("name", String(32), primary_key=True),
-    Column("owner", String(32), nullable=False),
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
     Column("until", Float, nullable=False),
 )
 """What one replica does for all: which, and until when it has it unless it says so again."""
@@ -273,19 +276,22 @@ duties = Table(
 breakers = Table(
     "breakers",
     metadata,
-    Column("server", String(32), primary_key=True),
-    Column("state", String(16), nullable=False),
+    Column("server", String, primary_key=True),
+    Column("state", String, nullable=False),
     Column("since", Float, nullable=False),
-    Column("owner", String(32), nullable=False),
+    Column("owner", String, nullable=False),
 )
 """Circuit breakers as the replica that last changed one has it."""
 
 anchors = Table(
     "anchors",
     metadata,
-    Column("chain", String(64), primary_key=True),
+    Column("chain", String, primary_key=True),
     Column("n", BigInteger, nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("digest", String, nullable=False),
     Column("at", Float, nullable=False),
 )
 """Where the events of each chain begin that are still in the store: the last event before them, which is archived."""
+
+about = Table("about", metadata, Column("name", String, primary_key=True), Column("value", Text, nullable=False))
+"""The database itself: `oldest` is the first revision whose releases can use it, `secret` tells the right key."""

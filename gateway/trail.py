@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, select
 from gateway.store import Store
 from gateway.tables import events
 
-_PAGE = 500
+_PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Event:
 class Wanted:
     """Which events: those that are all of what is given here. Times are seconds since the epoch, `until` is outside.
 
-    `tool` is a tool of `server`, or of any; `after` are those with a larger `seq`.
+    `tool` is a tool of `server`, or of any; `kinds` are several of which any will do; `n` is a place in `chain`; `seq`
+    is one of them, `after` are those with a larger one, `before` those with a smaller one.
     """
 
     agent: str | None = None
@@ -51,20 +52,29 @@ class Wanted:
     run: str | None = None
     call: str | None = None
     kind: str | None = None
+    kinds: tuple[str, ...] = ()
     reason: str | None = None
     since: float | None = None
     until: float | None = None
+    chain: str | None = None
+    n: int | None = None
+    seq: int | None = None
     after: int | None = None
+    before: int | None = None
 
     def select(self) -> Select[Any]:
         of = select(events)
-        for name in ("agent", "server", "tool", "run", "call", "kind", "reason"):
+        for name in ("agent", "server", "tool", "run", "call", "kind", "reason", "chain", "n", "seq"):
             if (value := getattr(self, name)) is not None:
                 of = of.where(events.c[name] == value)
+        if self.kinds:
+            of = of.where(events.c.kind.in_(self.kinds))
         if self.since is not None:
             of = of.where(events.c.at >= self.since)
         if self.until is not None:
             of = of.where(events.c.at < self.until)
+        if self.before is not None:
+            of = of.where(events.c.seq < self.before)
         return of if self.after is None else of.where(events.c.seq > self.after)
 
 

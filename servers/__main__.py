@@ -14,7 +14,7 @@ from pathlib import Path
 
 from servers import PORTS, app, billing, catalog, customers, fulfillment, inventory, payment, pricing, records
 from servers.app import Place, Server
-from servers.credential import variable
+from servers.credential import credential, variable
 
 SERVERS = (
     catalog.SERVER,
@@ -49,8 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(args.names) - set(names)):
         parser.error(f"there is no server {', '.join(unknown)}; there are {', '.join(names)}")
     chosen = [server for server in SERVERS if not args.names or server.name in args.names]
+    try:
+        keys = {server.name: credential(server.name, os.environ) for server in chosen}
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"servers cannot read a credential: {error}. Let each ..._KEY_FILE name a text file.", file=sys.stderr)
+        return app.FAILED_TO_START
     # Taken out of the environment, so that no server can read the key of another there.
-    keys = {server.name: os.environ.pop(variable(server.name), "") for server in chosen}
+    for name in keys:
+        os.environ.pop(variable(name), None)
     missing = [variable(name) for name, key in keys.items() if not key]
     if missing:
         print(

@@ -23,7 +23,7 @@ from mcp.types import ToolAnnotations
 from pydantic import create_model
 
 from servers import PORTS
-from servers.credential import RequireCredential, variable
+from servers.credential import RequireCredential, credential, variable
 from servers.database import Database, Schema
 
 FAILED_TO_START = 2
@@ -188,7 +188,11 @@ def main(server: Server, argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input closes")
     args = parser.parse_args(argv)
-    key = os.environ.get(variable(server.name))
+    name = variable(server.name)
+    try:
+        key = credential(server.name, os.environ)
+    except (OSError, UnicodeDecodeError) as error:
+        return _cannot_start(server, f"cannot read its credential: {error}. Let {name}_FILE name a text file")
     if not key:
-        return _cannot_start(server, f"needs its credential: set {variable(server.name)} to a secret of your own")
+        return _cannot_start(server, f"needs its credential: set {name} to a secret of your own, or {name}_FILE")
     return serve(server, Place(host=args.host, port=args.port, db=args.db), key, watch_stdin=args.watch_stdin)

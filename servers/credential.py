@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +14,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 def variable(server: str) -> str:
     """The environment variable that holds the credential of `server`."""
     return f"{server.upper()}_KEY"
+
+
+def credential(server: str, environ: Mapping[str, str]) -> str:
+    """The credential of `server`: its variable, else what the file holds that `..._KEY_FILE` names; "" without both.
+
+    Raises OSError and UnicodeDecodeError when the file cannot be read.
+    """
+    name = variable(server)
+    if not environ.get(name) and (file := environ.get(f"{name}_FILE")):
+        return Path(file).read_text(encoding="utf-8").strip()
+    return environ.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from typing import Self
 
 from processes import free_port, start, stop
 
+from gateway.config import load_without_servers
 from gateway.identity import Tokens
-from gateway.store import Store
+from gateway.state import open_store
 
 ROOT = Path(__file__).parent.parent
 CLI = (sys.executable, "-m", "gateway.cli")
@@ -104,7 +105,7 @@ class GatewayProcess:
     @contextmanager
     def tokens(self) -> Iterator[Tokens]:
         """Its tokens, beside it: made and revoked here they are the running gateway's."""
-        store = Store(self.config.parent / "var" / "toolgate.db")
+        store = open_store(load_without_servers(self.config, self._environ))
         tokens = Tokens(store)
         try:
             yield tokens

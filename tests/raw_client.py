@@ -109,10 +109,9 @@ class Legacy:
     headers: Mapping[str, str]
     extra: dict[str, str] = field(default_factory=dict)
 
-    async def open(self) -> None:
-        async with self.session.post(
-            self.url, headers={**_JSON, **self.headers}, data=_body("initialize", HELLO, 0)
-        ) as response:
+    async def open(self, **capabilities: Any) -> None:
+        hello = _body("initialize", {**HELLO, "capabilities": capabilities}, 0)
+        async with self.session.post(self.url, headers={**_JSON, **self.headers}, data=hello) as response:
             assert response.status == 200, await response.text()
             self.extra = {"MCP-Protocol-Version": LEGACY, "Mcp-Session-Id": response.headers["Mcp-Session-Id"]}
             await response.read()

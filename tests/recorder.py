@@ -35,6 +35,8 @@ SCHEMA = {
         "text": {"type": "string"},
         "delay": {"type": "number"},
         "card_token": {"type": "string"},
+        "amount": {"type": "integer"},
+        "currency": {"type": "string"},
     },
 }
 
@@ -61,7 +63,9 @@ class Recorder:
         text = arguments.get("text", "")
         secret = ctx.request.headers.get("authorization") if ctx.request else os.environ.get("SECRET")
         meta: Any = ctx.meta or {}
-        self.write(tool=params.name, text=text, secret=secret, key=meta.get("toolgate/key"))
+        self.write(
+            tool=params.name, text=text, secret=secret, key=meta.get("toolgate/key"), trace=meta.get("traceparent")
+        )
         if params.name == "crash":
             os._exit(3)
         if params.name == "ask":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, get_args
@@ -16,15 +16,20 @@ from starlette.routing import Route
 
 from gateway.admin.deciding import Deciding, Edit
 from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
+from gateway.admin.insight import Insight
+from gateway.admin.search import PARAMETERS, event_json
 from gateway.admin.statistics import DAYS, statistics
 from gateway.admin.streams import Streams
+from gateway.admin.upstreams import health_json
 from gateway.approvals import Ticket, Verdict
 from gateway.approvals.edits import merged
 from gateway.approvals.shown import ticket_json
 from gateway.approvals.ticket import State
 from gateway.aside import aside
 from gateway.errors import Unrecorded
+from gateway.policy.matrix import matrix_json
 from gateway.reviewers import Reviewer
+from gateway.story import story_json
 from gateway.strict import parse
 
 PATH = "/api"
@@ -39,6 +44,7 @@ class Api:
     entrance: Entrance
     deciding: Deciding
     streams: Streams
+    insight: Insight
     clock: Callable[[], float] = time.time
 
     def routes(self) -> list[Route]:
@@ -50,6 +56,11 @@ class Api:
             *(Route(f"{ticket}/{verdict}", decide[verdict], methods=["POST"]) for verdict in decide),
             Route(f"{PATH}/stats", self._open(self._stats), methods=["GET"]),
             Route(f"{PATH}/events", self._open(self._events), methods=["GET"]),
+            Route(f"{PATH}/audit", self._open(self._audit), methods=["GET"]),
+            Route(f"{PATH}/audit/{{seq}}", self._open(self._event), methods=["GET"]),
+            Route(f"{PATH}/runs/{{agent}}/{{run:path}}", self._open(self._run), methods=["GET"]),
+            Route(f"{PATH}/matrix", self._open(self._matrix), methods=["GET"]),
+            Route(f"{PATH}/upstreams", self._open(self._upstreams), methods=["GET"]),
             Route(f"{PATH}/{{rest:path}}", self._open(_absent), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
 
@@ -98,12 +109,31 @@ class Api:
     async def _events(self, request: Request, reviewer: Reviewer) -> Response:
         return self.streams.open(reviewer, self._told)
 
+    async def _audit(self, request: Request, reviewer: Reviewer) -> Response:
+        found = await aside(partial(self.insight.events, _query(request, PARAMETERS)))
+        return _json({"events": [event_json(event) for event in found.events], "before": found.before})
+
+    async def _event(self, request: Request, reviewer: Reviewer) -> Response:
+        return _json(event_json(await aside(partial(self.insight.event, request.path_params["seq"]))))
+
+    async def _run(self, request: Request, reviewer: Reviewer) -> Response:
+        of = request.path_params
+        return _json(story_json(await aside(partial(self.insight.story, of["agent"], of["run"]))))
+
+    async def _matrix(self, request: Request, reviewer: Reviewer) -> Response:
+        _query(request, set())
+        return _json(await aside(lambda: matrix_json(self.insight.matrix())))
+
+    async def _upstreams(self, request: Request, reviewer: Reviewer) -> Response:
+        _query(request, set())
+        return _json({"upstreams": [health_json(each) for each in self.insight.upstreams.health()]})
+
 
 async def _absent(request: Request, reviewer: Reviewer) -> Response:
     raise Stopped(404, "not_found", "There is nothing at this address for this method.")
 
 
-def _query(request: Request, known: set[str]) -> dict[str, str]:
+def _query(request: Request, known: Set[str]) -> dict[str, str]:
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
         if name not in known or names.count(name) > 1:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from gateway.admin.deciding import Deciding
 from gateway.admin.edits import from_form
 from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
+from gateway.admin.insight import Looks
 from gateway.admin.pages import Views
 from gateway.admin.sessions import COOKIE, LIFETIME, Session, Sessions
 from gateway.admin.streams import Streams
@@ -42,7 +43,7 @@ _SAFE = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_TARGET = re.compile(rf"{PATH}(/[\w/%-]*)?", re.ASCII)
+_TARGET = re.compile(rf"{PATH}(/[\w/%-]*)?(\?[\w/%&=.*+~:@!$'(),;-]*)?", re.ASCII)
 
 Form = Mapping[str, str]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -55,6 +56,7 @@ class Console:
     deciding: Deciding
     streams: Streams
     views: Views
+    looks: Looks
 
     def routes(self) -> list[Route]:
         def get(path: str, handler: Handler) -> Route:
@@ -63,7 +65,7 @@ class Console:
         def post(path: str, handler: Handler) -> Route:
             return Route(PATH + path, self._safe(handler), methods=["POST"])
 
-        views = self.views
+        views, looks = self.views, self.looks
         return [
             get("", self._shown(lambda session, request: views.waiting(session))),
             get("/waiting", self._shown(lambda session, request: views.waiting(session, part=True))),
@@ -73,6 +75,11 @@ class Console:
             post("/unknown/{call}", self._settle),
             get("/tickets/{ticket}", self._ticket),
             post("/tickets/{ticket}", self._decide),
+            get("/audit", self._shown(lambda session, request: looks.audit(session, request.query_params))),
+            get("/audit/{seq}", self._shown(lambda session, request: looks.event(session, request.path_params["seq"]))),
+            get("/run", self._shown(lambda session, request: looks.run(session, request.query_params))),
+            get("/matrix", self._shown(lambda session, request: looks.matrix(session, request.query_params))),
+            get("/upstreams", self._shown(lambda session, request: looks.upstreams(session))),
             get("/events", self._events),
             get("/login", self._login_page),
             post("/login", self._login),
@@ -117,8 +124,8 @@ class Console:
     def _to_login(self, request: Request) -> Response:
         if request.headers.get("sec-fetch-site") == "cross-site":
             # Its cookie does not come along with a link on another site: asked from here, it does.
-            return HTMLResponse(self.views.pages("again.html", target=request.url.path))
-        target = request.url.path if request.method == "GET" else PATH
+            return HTMLResponse(self.views.pages("again.html", target=_address(request)))
+        target = _address(request) if request.method == "GET" else PATH
         return RedirectResponse(f"{PATH}/login?to={quote(target, safe='/')}", 303)
 
     async def _form(self, request: Request) -> tuple[Session, Form]:
@@ -221,6 +228,11 @@ class Console:
 
     async def _absent(self, request: Request) -> Response:
         raise Stopped(404, "not_found", "There is no such page.")
+
+
+def _address(request: Request) -> str:
+    """What was asked for, as a link to it."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _target(path: str) -> str:

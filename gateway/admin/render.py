@@ -14,7 +14,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from gateway.times import lasting, moment
+from gateway.times import exactly, lasting, moment
+from gateway.trail import Event
 
 _FOLDER = Path(__file__).parent
 _BLANK = (
@@ -23,6 +24,25 @@ _BLANK = (
 )
 """Characters that count as printable and show nothing."""
 _UNSEEN = re.compile(f"[{_BLANK}]|[^{_BLANK}\\n\\t\\x20-\\x7e]")
+_EVENTS = (
+    *(
+        "intent",
+        "outcome",
+        "refusal",
+        "guard",
+        "settled",
+        "ticket",
+        "decision",
+        "run",
+        "undo",
+        "policy",
+        "reload",
+        "mode",
+    ),
+    *("pin", "token", "reviewer", "login", "start", "stop", "gap", "notice", "checkpoint", "key", "archived"),
+)
+_TECHNICAL = {"token", "era", "key", "policy", "schema", "arguments", "result"}
+"""Data of events that tell people little at a glance."""
 _KINDS = {
     "approval": "Approval",
     "confidence": "Low confidence",
@@ -48,14 +68,16 @@ class Pages:
         self._environment.filters |= {
             "seen": seen,
             "pretty": pretty,
+            "gist": gist,
             "kind_of_value": kind_of_value,
             "summary": summary,
             "moment": moment,
+            "exactly": exactly,
             "clock": clock,
             "span": lasting,
             "segment": lambda text: quote(text, safe=""),
         }
-        self._environment.globals |= {"version": version, "kinds": _KINDS}
+        self._environment.globals |= {"version": version, "kinds": _KINDS, "event_kinds": _EVENTS}
 
     def __call__(self, template: str, **values: Any) -> str:
         return self._environment.get_template(template).render(**values)
@@ -90,6 +112,17 @@ def summary(arguments: Mapping[str, Any]) -> str:
     """Arguments on one line, cut where it gets long."""
     shown = (f"{name}: {_short(value)}" for name, value in list(arguments.items())[:6])
     return ", ".join(shown) + (", ..." if len(arguments) > 6 else "")
+
+
+def gist(event: Event) -> str:
+    """What an event says besides who and what, on one line."""
+    data = event.data
+    if event.kind == "outcome":
+        return str(data["outcome"]) + ("" if data.get("ms") is None else f" after {data['ms']:.0f} ms")
+    if isinstance(arguments := data.get("arguments"), dict) and arguments:
+        return summary(arguments)
+    told = {name: value for name, value in data.items() if name not in _TECHNICAL and value not in (None, "", [], {})}
+    return summary(told)
 
 
 def _short(value: Any) -> str:

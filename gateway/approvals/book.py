@@ -130,8 +130,11 @@ def _opening(ticket: Ticket) -> dict[str, Any]:
         "rule": ticket.rule,
         "policy": ticket.policy,
         "schema": ticket.schema,
+        "token": ticket.token,
         "arguments": dict(ticket.shown),
+        "bound": sorted(ticket.bound),
         "confidence": ticket.confidence,
+        "reason": ticket.reason,
         "approvers": ticket.approvers,
         "expires": ticket.expires,
     }

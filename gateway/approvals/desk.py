@@ -18,6 +18,7 @@ from gateway.approvals.history import Share, decided_since, history
 from gateway.approvals.ticket import Ticket, Verdict
 from gateway.approvals.waiting import Waiting
 from gateway.approvals.webhook import Courier
+from gateway.aside import aside
 from gateway.call import Call
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
@@ -159,14 +160,14 @@ class Approvals:
         """Have `heard` told of every ticket that changes, whoever changed it; call what is returned to end that."""
         return self._waiting.watch(heard)
 
-    async def run(self, metrics: Metrics) -> None:
-        """Follow changes, expire, escalate, remind and deliver notices, for ever."""
-        courier = Courier(self.store, self._book, metrics)
+    async def run(self, metrics: Metrics, on_duty: Callable[[], bool] = lambda: True) -> None:
+        """Follow changes and, on duty, expire, escalate, remind and deliver notices, for ever."""
+        courier = Courier(self.store, self._book, metrics, on_duty)
         ends = [self.watch(Counts(metrics, self.store).heard), self.watch(courier.heard)]
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._waiting.follow())
-                tasks.create_task(self._sweep_for_ever())
+                tasks.create_task(self._sweep_for_ever(on_duty))
                 tasks.create_task(courier.run())
         finally:
             for end in ends:
@@ -174,15 +175,15 @@ class Approvals:
 
     async def sweep(self) -> bool:
         """Do what is due to some tickets; whether there was anything."""
-        due = sweeping.overdue(self.store, self._book)
+        due = await aside(partial(sweeping.overdue, self.store, self._book))
         if due:
             await self.store.transact(partial(sweeping.sweep, self._book, ids=due))
         return bool(due)
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_for_ever(self, on_duty: Callable[[], bool]) -> None:
         while True:
             try:
-                while await self.sweep():
+                while on_duty() and await self.sweep():
                     pass
             except Unrecorded:
                 log.warning("tickets cannot be written: what is due to them waits")

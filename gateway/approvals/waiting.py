@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.approvals.book import Book
 from gateway.approvals.ticket import Ticket
+from gateway.aside import aside
 from gateway.changes import Changes
 from gateway.store import Store
 from gateway.tables import tickets
@@ -21,6 +23,8 @@ log = logging.getLogger("toolgate.approvals")
 _SOON = 0.1
 """Seconds between two looks while a call waits."""
 _AT_REST = 0.5
+_PATIENCE = 1.5
+"""Seconds for a look at a ticket; a database that hangs does not keep those who wait from hearing that time is up."""
 
 Heard = Callable[[Ticket], None]
 
@@ -36,6 +40,8 @@ class Waiting:
         self._seen: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._one_by_one = asyncio.Semaphore(1)
+        """A thousand that come at once would take a thousand threads."""
 
     async def wait(self, ticket: str, seconds: float) -> Ticket | None:
         """The ticket once it is not pending, at most `seconds` from now; else None."""
@@ -44,9 +50,11 @@ class Waiting:
         waiters.append(future)
         try:
             # Looked at after it waits: a decision between the two is not missed.
-            now = self.get(ticket)
-            if now is None or now.state != "pending":
-                return now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE), self._one_by_one:
+                    now = await aside(partial(self.get, ticket))
+                if now is None or now.state != "pending":
+                    return now
             self._wake.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -74,45 +82,33 @@ class Waiting:
 
     async def follow(self) -> None:
         """Tell of changes, for ever; of those since it first looked."""
-        while True:
-            try:
-                with self._looking() as changes:
-                    await self._follow(changes)
-            except SQLAlchemyError as error:
-                log.error("tickets cannot be read (%s): those who wait go on waiting", type(error).__name__)
-            await asyncio.sleep(_AT_REST)
-
-    async def _follow(self, changes: Changes) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SOON if self._waiters else _AT_REST):
-                    await self._wake.wait()
-            self._wake.clear()
-            self._look(changes)
-
-    @contextlib.contextmanager
-    def _looking(self) -> Iterator[Changes]:
-        largest = select(func.max(tickets.c.revision))
         changes = Changes(self._store, "tickets")
+        self._loop = asyncio.get_running_loop()
         try:
-            self._loop = asyncio.get_running_loop()
-            if self._seen is None:
-                self._seen = changes.connection.execute(largest).scalar_one() or 0
-                for ticket in tuple(self._waiters):  # a decision just before that is not among what comes now
-                    if (now := self.get(ticket)) is not None:
-                        self._answer(now)
-            yield changes
+            while True:
+                try:
+                    await self._look(changes)
+                except SQLAlchemyError as error:
+                    log.error("tickets cannot be read (%s): those who wait go on waiting", type(error).__name__)
+                    await asyncio.sleep(_AT_REST)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SOON if self._waiters else _AT_REST):
+                        await self._wake.wait()
+                self._wake.clear()
         finally:
             self._loop = None
             changes.close()
 
-    def _look(self, changes: Changes) -> None:
-        if not changes.pending():
-            return
+    async def _look(self, changes: Changes) -> None:
+        """Beside the event loop: the database may not answer."""
+        if self._seen is None:
+            rows = await aside(partial(self._store.read, select(func.max(tickets.c.revision))))
+            self._seen = rows[0][0] or 0
+            for ticket in tuple(self._waiters):  # a decision just before that is not among what comes now
+                if (now := await aside(partial(self.get, ticket))) is not None:
+                    self._answer(now)
         news = select(tickets).where(tickets.c.revision > self._seen).order_by(tickets.c.revision)
-        rows = changes.connection.execute(news).all()
-        changes.taken()
-        for row in rows:
+        for row in await aside(partial(changes.news, news)) or ():
             self._seen = row.revision
             self._tell(self._book.read(row))
 

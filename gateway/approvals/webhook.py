@@ -45,16 +45,18 @@ _REST = 5.0
 
 
 class Courier:
-    """Delivers the outbox. A slow or dead receiver keeps it waiting and nobody else."""
+    """Delivers the outbox while `on_duty`. A slow or dead receiver keeps it waiting and nobody else."""
 
     def __init__(
         self,
         store: Store,
         book: Book,
         metrics: Metrics,
+        on_duty: Callable[[], bool] = lambda: True,
         draw: Callable[[], float] = random.random,
         breath: float = _BREATH,
     ) -> None:
+        self._on_duty = on_duty
         self._store = store
         self._book = book
         self._metrics = metrics
@@ -72,7 +74,7 @@ class Courier:
         while webhook is not None:
             self._new.clear()
             try:
-                wait = await self.deliver(webhook)
+                wait = await self.deliver(webhook) if self._on_duty() else _REST
             except (SQLAlchemyError, Unrecorded) as error:
                 log.warning("notices wait: the store cannot be used (%s)", type(error).__name__)
                 wait = _REST
@@ -85,16 +87,21 @@ class Courier:
 
     async def deliver(self, webhook: Webhook) -> float:
         """Try what is due, up to the first that fails; the seconds until there may be something to do again."""
-        with self._store.engine.connect() as connection:
-            now = self._book.clock()
-            found, later = due(connection, now), next_due(connection, now)
+        now = self._book.clock()
+        found, later = await aside(partial(self._due, now))
         for notice in found:
+            if not self._on_duty():
+                return _REST
             if not await self._try(webhook, notice):
                 await asyncio.sleep(self._breath)
                 return 0.0
         if found:  # what waited behind them is next
             return 0.0
         return _REST if later is None else min(_REST, later - now)
+
+    def _due(self, now: float) -> tuple[list[Notice], float | None]:
+        with self._store.engine.connect() as connection:
+            return due(connection, now), next_due(connection, now)
 
     async def _try(self, webhook: Webhook, notice: Notice) -> bool:
         """One attempt, and what came of it in the outbox; True when the notice is out of the way."""
@@ -127,7 +134,7 @@ class Courier:
 
     async def _send(self, webhook: Webhook, notice: Notice) -> str | None:
         """What went wrong, in words without anything of the request, or None."""
-        rows = self._store.read(select(tickets).where(tickets.c.id == notice.ticket))
+        rows = await aside(partial(self._store.read, select(tickets).where(tickets.c.id == notice.ticket)))
         if not rows:
             return "its ticket is gone"
         content = body(notice, self._book.read(rows[0]), self._book.settings.console)

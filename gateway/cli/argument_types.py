@@ -6,8 +6,9 @@ import argparse
 import json
 import math
 import re
+import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -40,6 +41,24 @@ def span(text: str) -> timedelta:
     if match is None:
         raise argparse.ArgumentTypeError("write a number and s, m, h, d or w, such as 12h or 30d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def instant(text: str) -> float:
+    """Seconds since the epoch: of a time in ISO 8601, in UTC where it names no zone, or of so long ago."""
+    if re.fullmatch(r"[0-9]+[a-z]", text):
+        return time.time() - span(text).total_seconds()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        told = "write a time such as 2026-03-01T14:00, or how long ago, such as 2h or 7d"
+        raise argparse.ArgumentTypeError(told) from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+
+
+def count(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError("write a whole number from 1 on")
+    return int(text)
 
 
 def assignments(given: Sequence[str]) -> dict[str, Any]:

@@ -72,6 +72,9 @@ def usable_state(config: Config) -> Iterator[None]:
         yield
         return
     except DBAPIError as error:
+        if config.shared is not None:
+            message, fix = f"cannot be used: {error.orig}", "start it, or correct its address, name or password"
+            raise ConfigError([Problem(config.path.name, "gateway.database", message, fix)]) from None
         reason = f"{config.database}: {error.orig}"
     except OSError as error:
         if error.filename is None:

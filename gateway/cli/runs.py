@@ -1,4 +1,4 @@
-"""`toolgate runs list | rollback | unknown | settle`: what agents' runs stand at, and what people do about them.
+"""`toolgate runs list | show | rollback | unknown | settle`: what agents' runs stand at, and what people do about them.
 
 Works on the state folder, without the servers' secrets; a running gateway notices within a second.
 """
@@ -8,24 +8,30 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from gateway.cli.files import open_state
-from gateway.cli.output import no, show_json, table
+from gateway.cli.output import no, one_line, show_json, table
 from gateway.cli.who import reviewer
 from gateway.config import Config, load_without_servers
 from gateway.ledger import Finding, Unknown
+from gateway.policy.explain import compact
 from gateway.runs import Run
 from gateway.state import State
+from gateway.story import Story, agents_of, story_json, tell
+from gateway.telling import digested, heading, lines, summary
 from gateway.times import moment
 
 _STANDING = {"done": "can be undone", "undone": "undone", "stuck": "wait for people", "settled": "settled by hand"}
 
+_CUT = 160
+
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_without_servers(arguments.config, os.environ)
-    deeds = {"list": _list, "rollback": _rollback, "unknown": _unknown, "settle": _settle}
+    deeds = {"list": _list, "show": _show, "rollback": _rollback, "unknown": _unknown, "settle": _settle}
     with open_state(config) as state:
         return deeds[arguments.deed](arguments, config, state)
 
@@ -53,6 +59,37 @@ def _list(arguments: argparse.Namespace, config: Config, state: State) -> int:
     ]
     print(table(["RUN", "AGENT", "STATE", "WHY", "CALLS", "LEASE", "TOUCHED", "STEPS"], rows))
     return 0
+
+
+def _show(arguments: argparse.Namespace, config: Config, state: State) -> int:
+    name, agent = arguments.run, arguments.agent
+    if agent is None:
+        agents = agents_of(state.store, name)
+        if len(agents) > 1:
+            return no(arguments, f"several agents have a run {name!r}: {', '.join(agents)}", "say which with --agent")
+        agent = next(iter(agents), None)
+    story = None if agent is None else tell(state.store, agent, name)
+    if story is None:
+        return no(arguments, f"the log has no run {name!r}", "give the id that the agent sent, whole")
+    if arguments.json:
+        show_json(story_json(story))
+    else:
+        print("\n".join(_told_lines(story)))
+    return 0
+
+
+def _told_lines(story: Story) -> Iterator[str]:
+    tokens = f" (token {', '.join(story.tokens)})" if story.tokens else ""
+    yield one_line(f"Run {story.run} of agent {story.agent}{tokens}, from {moment(story.began)}")
+    yield one_line(summary(story))
+    for entry in story.entries:
+        target = f" {entry.server}/{entry.tool}" if entry.tool else ""
+        call = f"  [{entry.call}]" if entry.call else ""
+        yield ""
+        yield one_line(f"+{entry.at - story.began:.3f} s  {story.agent}: {heading(entry)}{target}{call}")
+        if entry.arguments:
+            yield one_line(f"    {digested(entry) or compact(dict(entry.arguments), _CUT)}")
+        yield from (one_line(f'    "{text}"' if tone == "quote" else f"    {text}") for tone, text in lines(entry))
 
 
 def _rollback(arguments: argparse.Namespace, config: Config, state: State) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.breakers import Breakers
 from gateway.call import Call, CallNext, Result
 from gateway.errors import CircuitOpen, UpstreamFailed
 from gateway.metrics import BREAKER_STATES, Metrics
@@ -28,7 +29,8 @@ class Breaker:
     """Fail fast while an upstream fails; let one probe through after `cooldown` seconds, and close when it works.
 
     Opens at `failures` failed attempts among the last `window`. A failure is an upstream that does not answer;
-    an error it answers with, a refusal of ours, or a client that left is none.
+    an error it answers with, a refusal of ours, or a client that left is none. Replicas open and close together:
+    `others` are told, and heard.
     """
 
     window: int
@@ -37,11 +39,14 @@ class Breaker:
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
     circuits: dict[str, Circuit] = field(default_factory=dict)
+    others: Breakers | None = None
+
+    def __post_init__(self) -> None:
+        if self.others is not None:
+            self.others.heard(self.adopt)
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
-        circuit = self.circuits.get(call.server)
-        if circuit is None:
-            circuit = self.circuits[call.server] = Circuit(deque(maxlen=self.window))
+        circuit = self.circuits.get(call.server) or self._new(call.server)
         probing = self._enter(circuit, call.server)
         failed: bool | None = None
         try:
@@ -56,6 +61,23 @@ class Breaker:
             raise
         finally:
             self._leave(circuit, call.server, failed, probing)
+
+    def adopt(self, server: str, state: State, news: bool) -> None:
+        """Another replica opened or closed its circuit. One that is being probed here is judged by that probe; one
+        that may have been opened long ago is probed by the next call.
+        """
+        circuit = self.circuits.get(server) or self._new(server)
+        if circuit.state == "half-open":
+            return
+        if state == "open":
+            circuit.opened = self.clock() - (0.0 if news else self.cooldown)
+        if state != circuit.state:
+            circuit.recent.clear()
+            self._become(circuit, server, state)
+
+    def _new(self, server: str) -> Circuit:
+        circuit = self.circuits[server] = Circuit(deque(maxlen=self.window))
+        return circuit
 
     def _enter(self, circuit: Circuit, server: str) -> bool:
         """Let the call in, True if as the probe. Raises CircuitOpen."""
@@ -78,6 +100,8 @@ class Breaker:
             circuit.recent.clear()
             # A probe that was abandoned says nothing: the next call may probe at once.
             circuit.opened = self.clock() - (self.cooldown if failed is None else 0.0)
+            if failed is not None:
+                self._tell(circuit, server)
             return
         if failed is None:
             return
@@ -85,6 +109,11 @@ class Breaker:
         if circuit.state == "closed" and failed and sum(circuit.recent) >= self.failures:
             circuit.opened = self.clock()
             self._become(circuit, server, "open")
+            self._tell(circuit, server)
+
+    def _tell(self, circuit: Circuit, server: str) -> None:
+        if self.others is not None and circuit.state != "half-open":
+            self.others.tell(server, circuit.state)
 
     def _become(self, circuit: Circuit, server: str, state: State) -> None:
         circuit.state = state

@@ -9,6 +9,7 @@ from gateway.approvals.binding import rejected
 from gateway.call import OWN, PENDING, Call, CallNext, Result
 from gateway.policy import Policy
 from gateway.terms import Gate as Asked
+from gateway.traces import span
 
 AWAIT = "await_approval"
 
@@ -41,11 +42,13 @@ class Gate:
         return self._pending(call, ticket)
 
     async def _open(self, call: Call, gate: Asked) -> Ticket:
-        return await self.approvals.store.transact(partial(self.approvals.open, call=call, gate=gate))
+        with span("toolgate.gate"):
+            return await self.approvals.store.transact(partial(self.approvals.open, call=call, gate=gate))
 
     async def _redeem(self, call: Call, call_next: CallNext) -> Result:
         """Send a call on under its ticket's claim. What is worth nothing is refused, with its own reason."""
-        ticket, refused = await self.approvals.store.transact(partial(self.approvals.present, call=call))
+        with span("toolgate.gate"):
+            ticket, refused = await self.approvals.store.transact(partial(self.approvals.present, call=call))
         if refused is not None:
             raise refused
         assert ticket is not None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,8 +13,9 @@ from gateway.call import Call, CallNext, Peer, Result
 from gateway.errors import Refused, Unbridgeable, Unrecorded, UpstreamError
 from gateway.metrics import Metrics
 from gateway.rules.screen import Screen, Withheld
-from gateway.rules.secrets import Secrets
+from gateway.rules.secrets import Secrets, of_call
 from gateway.rules.sizes import size
+from gateway.traces import span
 
 log = logging.getLogger("toolgate.guard")
 
@@ -38,7 +39,7 @@ class Guard:
     metrics: Metrics
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
-        screen = Screen(call, self._secrets(call), self.limit)
+        screen = Screen(call, of_call(self.secrets, call), self.limit)
         try:
             result = await call_next(replace(call, peer=Screened(call.peer, screen)))
             result = await _aside(partial(screen.result, result), result)
@@ -54,13 +55,6 @@ class Guard:
             raise
         await self._tell(screen, result)
         return result
-
-    def _secrets(self, call: Call) -> Secrets:
-        declared = call.definition.facts.secrets if call.definition is not None else None
-        if not declared:
-            return self.secrets
-        given = [call.arguments[name] for name in declared if name in call.arguments]
-        return self.secrets | Secrets.of((text for value in given for text in _texts(value)), once=True)
 
     async def _tell(self, screen: Screen, result: Result | None) -> None:
         """Raises Unrecorded in words that do not invite to call again."""
@@ -123,16 +117,7 @@ async def _aside(look: Callable[[], T], value: Any) -> T:
         small = size(value) <= _SMALL
     except TypeError:  # nested too deep, which the look finds too
         small = True
-    return look() if small else await asyncio.to_thread(look)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every string and number in an argument, as text."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str | int | float):
-        yield str(value)
+    if small:
+        return look()
+    with span("toolgate.guard"):
+        return await asyncio.to_thread(look)

@@ -10,6 +10,7 @@ from gateway.call import Call, CallNext, Result
 from gateway.errors import Refused, Unrecorded
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
+from gateway.traces import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Intent:
             return self.ledger.end(call, outcome, seconds=seconds, result=result, reason=reason)
 
         try:
-            stored = await self.ledger.begin(call)
+            with span("toolgate.intent"):
+                stored = await self.ledger.begin(call)
         except (asyncio.CancelledError, Unrecorded) as error:
             # The intent may be written after all, but nothing was sent.
             ended("failed", reason="cancelled" if isinstance(error, asyncio.CancelledError) else "unrecorded")
@@ -43,6 +45,12 @@ class Intent:
         if stored is not None:
             self.metrics.deduplicated.labels(call.principal.agent, "stored").inc()
             return stored
+        if self.ledger.fenced():
+            ended("failed", reason="unrecorded")
+            raise Unrecorded(
+                "This replica of the gateway lost touch with the others, so nothing was sent. Try again.",
+                retry_after=1.0,
+            )
         started = self.clock()
         try:
             result = await call_next(call)
@@ -61,7 +69,8 @@ class Intent:
 async def _durable(outcome: asyncio.Future[None]) -> None:
     """Wait for an outcome event. Raises Unrecorded in words that do not invite to call again."""
     try:
-        await outcome
+        with span("toolgate.outcome"):
+            await outcome
     except Unrecorded as refused:
         raise Unrecorded(
             "The gateway cannot write its audit log, so the outcome of this call is held back. "

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from gateway.call import PENDING, Call, CallNext, Result
 from gateway.errors import Refused
+from gateway.logs import untold
 from gateway.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Count every call and time it, whatever becomes of it."""
+    """Count every call, whatever becomes of it, and have it told of in the log."""
 
     metrics: Metrics
+    told: Callable[[Call, str, float], None] = untold
+    """Is told of each call, what became of it, and the seconds it took."""
     clock: Callable[[], float] = time.perf_counter
 
     async def __call__(self, call: Call, call_next: CallNext) -> Result:
@@ -35,7 +38,7 @@ class Measure:
             tool = call.tool if call.definition is not None else "-"
             metrics.in_flight.dec()
             metrics.calls.labels(call.principal.agent, server, tool, outcome).inc()
-            metrics.call_seconds.labels(server).observe(self.clock() - started)
+            self.told(call, outcome, self.clock() - started)
 
 
 def _outcome(result: Result) -> str:

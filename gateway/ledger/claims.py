@@ -58,6 +58,7 @@ def row(call: Call, *, state: str, owner: str, at: float, shown: str) -> dict[st
         "owner": owner,
         "at": at,
         "idempotent": repeatable(call),
+        "reads": call.reads,
         "shown": shown,
     }
 
@@ -129,6 +130,13 @@ def put(connection: Connection, values: dict[str, Any]) -> None:
 def find(connection: Connection, call: str, state: str) -> Row[Any] | None:
     """The row of call `call`, when it is in this state."""
     there = (calls.c.id == call) & (calls.c.state == state)
+    return connection.execute(select(calls).where(there).with_for_update()).one_or_none()
+
+
+def under_way(connection: Connection, call: str, owner: str) -> Row[Any] | None:
+    """The row of a call that has not ended: one of a process that was taken for dead meanwhile is in doubt, or lost."""
+    mine = (calls.c.owner == owner) & calls.c.state.in_(("unknown", "lost"))
+    there = (calls.c.id == call) & ((calls.c.state == "open") | mine)
     return connection.execute(select(calls).where(there).with_for_update()).one_or_none()
 
 

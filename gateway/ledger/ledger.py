@@ -23,13 +23,16 @@ from gateway.events import EventRow, insert_events
 from gateway.ledger import claims, sweep, unsettled
 from gateway.ledger.unsettled import Finding, Unknown
 from gateway.runs import Runs
+from gateway.runs.rows import UNDO
 from gateway.sealed import Vault
 from gateway.store import Store, Work
+from gateway.tables import calls
 
 log = logging.getLogger("toolgate.ledger")
 
 _AGAIN = 0.5
 """Seconds between attempts to write what could not be written."""
+_FAREWELL = 3.0
 _LOOK = 2.0
 """Seconds between two counts of what is to be settled."""
 _SWEEP = 60.0
@@ -61,6 +64,10 @@ class Ledger:
         self.owner = owner
         self.keep = keep
         self.clock = clock
+        self.fenced: Callable[[], bool] = lambda: False
+        """Whether other replicas may take this process for dead, so that it must send nothing."""
+        self.returned = False
+        """Whether they did, and some of its calls are still in doubt because of that: see `reclaim`."""
         self._owed: list[Work[None]] = []
 
     def begin(self, call: Call) -> Awaitable[Result | None]:
@@ -100,7 +107,8 @@ class Ledger:
         ok, tool_error: the reply is kept, the compensation registered (ok only), what was reserved committed (budgets
         of a tool_error released). failed, input_required: as if it had not been made. unknown: everything is kept, and
         a person has to settle it unless the tool is idempotent. When it cannot be written in time it is written as
-        soon as it can be, for as long as the process lives. Once it is written, another end changes nothing.
+        soon as it can be, for as long as the process lives. Once it is written, another end changes nothing; but where
+        the process was taken for dead, and nobody has settled the call since, this is what counts.
         """
         event = self.audit.outcome_row(call, outcome, seconds=seconds, result=result, reason=reason)
         if claims.kept(call):
@@ -123,7 +131,7 @@ class Ledger:
         reply: str | None,
         event: EventRow,
     ) -> None:
-        if claims.find(connection, call.id, "open") is None:
+        if claims.under_way(connection, call.id, self.owner) is None:
             return  # never begun, or ended already
         match outcome:
             case "ok" | "tool_error":
@@ -176,8 +184,8 @@ class Ledger:
         shown = orjson.dumps(arguments).decode()
         return claims.row(call, state=state, owner=self.owner, at=self.clock(), shown=shown)
 
-    async def run(self, told: Callable[[int], None]) -> None:
-        """Write what could not be written, tell how many calls are to be settled, and sweep: for ever."""
+    async def run(self, told: Callable[[int], None], on_duty: Callable[[], bool] = lambda: True) -> None:
+        """Write what could not be written, tell how many calls are to be settled and, on duty, sweep: for ever."""
         looked, swept = -_LOOK, -_SWEEP
         while True:
             owed, self._owed = self._owed, []
@@ -188,19 +196,41 @@ class Ledger:
                 if now - looked >= _LOOK:
                     told(await aside(partial(unsettled.count, self.store)))
                     looked = now
-                if now - swept >= _SWEEP and not await self.store.transact(self.sweep):
+                if on_duty() and now - swept >= _SWEEP and not await self.store.transact(self.sweep):
                     swept = now
             except (Unrecorded, SQLAlchemyError) as error:
                 log.debug("the store cannot be looked through now (%s)", type(error).__name__)
             await asyncio.sleep(_AGAIN)
+
+    async def close(self) -> None:
+        """Write what could not be written, as far as that takes a moment: who comes next would take it for lost."""
+        until = time.monotonic() + _FAREWELL
+        while self._owed and time.monotonic() < until:
+            owed, self._owed = self._owed, []
+            await asyncio.gather(*map(self._owe, owed), return_exceptions=True)
+            await asyncio.sleep(0)  # what failed again is owed again by now
 
     def sweep(self, connection: Connection) -> bool:
         """Remove replies that were kept long enough, and sums of windows that are over; whether there may be more."""
         return sweep.sweep(connection, self.clock(), self.keep)
 
     def recover(self) -> Sequence[str]:
-        """Before anything is served: calls that a process that is gone left open become unknown; their ids."""
-        return self.store.run(partial(unsettled.recover, owner=self.owner, now=self.clock()))
+        """Before anything is served, where no other process is: calls that were left open become unknown; their ids."""
+        gone = calls.c.owner != self.owner
+        return self.store.run(
+            lambda connection: unsettled.recover(connection, gone, owner=self.owner, now=self.clock())
+        )
+
+    def recover_of(self, connection: Connection, owners: Sequence[str], chain: str) -> list[str]:
+        """The same for processes, one at least, that wrote their events to `chain` and count as gone; the last owner is
+        who may come back.
+        """
+        gone = calls.c.owner.in_(owners)
+        return unsettled.recover(connection, gone, owner=owners[-1], now=self.clock(), chain=chain)
+
+    def reclaim(self, connection: Connection) -> bool:
+        """This process was taken for dead, and is not: what it can say of its calls counts. Whether some are left."""
+        return unsettled.reclaim(connection, self.owner)
 
     def unknown(self) -> list[Unknown]:
         """Calls to be settled, oldest first."""
@@ -211,7 +241,7 @@ class Ledger:
         as if it had not been made; its run hears of both. False when there is no such call to settle.
         """
         row = claims.find(connection, call, "unknown")
-        if row is None or (row.key or "").startswith(unsettled.UNDO):
+        if row is None or (row.key or "").startswith(UNDO):
             return False
         if verdict == "happened":
             budgets.commit(connection, call)

@@ -16,7 +16,7 @@ _SHORT = 600.0
 
 def sweep(connection: Connection, now: float, keep: float) -> bool:
     """Remove some replies older than `keep` seconds, and sums of windows that are over; whether there may be more."""
-    over = calls.c.state.in_(("done", "undone"))
+    over = calls.c.state.in_(("done", "undone", "lost"))
     old = select(calls.c.id).where(over, calls.c.at < now - keep).order_by(calls.c.at).limit(_MOST)
     replies = connection.execute(delete(calls).where(calls.c.id.in_(old)))
     key = tuple_(accounts.c.account, accounts.c.window)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from gateway.audit import unfinished
+from gateway.audit import SPENT, ended, unfinished
 from gateway.call import Result
 from gateway.events import EventRow, event_row, insert_events
 from gateway.ledger import claims
+from gateway.runs.rows import UNDO
 from gateway.store import Store
 from gateway.tables import calls, reservations
 
@@ -49,8 +50,6 @@ class Unknown:
     """(account, amount) of limits and budgets that it keeps."""
 
 
-UNDO = "undo/"
-"""What keys begin with under which calls of runs are undone."""
 TO_SETTLE = (calls.c.state == "unknown") & (calls.c.key.is_(None) | ~calls.c.key.startswith(UNDO))
 """Not those that undo another: people are asked about them by a ticket, see `gateway.runs`."""
 
@@ -75,24 +74,41 @@ def listed(store: Store) -> list[Unknown]:
     ]
 
 
-def recover(connection: Connection, *, owner: str, now: float) -> list[str]:
-    """Calls that other processes left under way become unknown; those that need not be settled are forgotten."""
-    there = select(calls).where(calls.c.state == "open", calls.c.owner != owner).order_by(calls.c.at)
+def recover(
+    connection: Connection, gone: ColumnElement[bool], *, owner: str, now: float, chain: str | None = None
+) -> list[str]:
+    """Calls that processes which are gone left under way become unknown; those that need not be settled are lost.
+
+    `gone` is a condition on `calls.owner`, `chain` where these processes wrote their events, None where there is one
+    for all; calls found only there are given to `owner`.
+    """
+    there = select(calls).where(calls.c.state == "open", gone).order_by(calls.c.at)
     left = connection.execute(there.with_for_update()).all()
     known = {row.id for row in left}
-    logged = [row for row in unfinished(connection) if row.call not in known]
+    logged = [row for row in unfinished(connection, chain) if row.call not in known]
     for row in left:
-        if row.key is None and row.idempotent and not _holds(connection, row.id):
-            claims.remove(connection, row.id)
-        else:
-            claims.become(connection, row.id, "unknown", row.at)
+        settles = row.key is not None or not row.idempotent or _holds(connection, row.id)
+        claims.become(connection, row.id, "unknown" if settles else "lost", row.at)
     for row in logged:
         if (data := orjson.loads(row.data)).get("once"):
             claims.put(connection, _of_log(row, owner, data))
-    crashed = [*(_crashed(row, row.id, now) for row in left), *(_crashed(row, row.call, now) for row in logged)]
+    crashed = [_crashed(row, row.id, now, held=_holds(connection, row.id)) for row in left]
+    crashed += [_crashed(row, row.call, now) for row in logged]
     for place in range(0, len(crashed), _ROWS):
         insert_events(connection, crashed[place : place + _ROWS])
     return [*known, *(row.call for row in logged)]
+
+
+def reclaim(connection: Connection, owner: str) -> bool:
+    """This process was taken for dead, and is not. Calls that only the log has, and that have ended by now, need not
+    be settled; whether there are others. What the store knows of is put right as it ends: see `Ledger.end`.
+    """
+    of_log = (calls.c.owner == owner) & (calls.c.state == "unknown") & (calls.c.fingerprint == "")
+    doubted = [*connection.execute(select(calls.c.id).where(of_log)).scalars()]
+    known = ended(connection, doubted) if doubted else []
+    for call in known:
+        claims.remove(connection, call)
+    return len(known) < len(doubted)
 
 
 def _holds(connection: Connection, call: str) -> bool:
@@ -116,12 +132,15 @@ def _of_log(row: Row[Any], owner: str, data: dict[str, Any]) -> dict[str, Any]:
         "owner": owner,
         "at": row.at,
         "idempotent": False,
+        "reads": False,
         "shown": orjson.dumps(data.get("arguments", {})).decode(),
     }
 
 
-def _crashed(row: Row[Any], call: str, now: float) -> EventRow:
-    data = {"outcome": "unknown", "ms": None, "result": None}
+def _crashed(row: Row[Any], call: str, now: float, *, held: bool = False) -> EventRow:
+    data: dict[str, Any] = {"outcome": "unknown", "ms": None, "result": None}
+    if held:
+        data["spends"] = SPENT["unknown"]
     return _event(row, call, now, "outcome", data, "crashed")
 
 

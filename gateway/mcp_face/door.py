@@ -29,7 +29,7 @@ _ONCE = ("host", "origin", "authorization")
 class Verifier(Protocol):
     """Who a token belongs to. Raises Unauthenticated."""
 
-    def verify(self, token: str, now: float) -> Principal: ...
+    async def identify(self, token: str, now: float) -> Principal: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Door:
         if not self.visitors.knows_origin(headers.folded.get("origin")):
             return await _refuse(send, 403, "This Origin is not let in.")
         try:
-            principal = self.tokens.verify(bearer_of(headers), self.clock())
+            principal = await self.tokens.identify(bearer_of(headers), self.clock())
         except Unauthenticated as refused:
             return await _turn_away(send, str(refused))
         server = scope["path"][len(PATH) + 1 :] or None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
+
+from gateway.call import TRACEPARENT
 
 _JSON = (b"content-type", b"application/json")
 
@@ -33,6 +36,14 @@ class Headers:
 
     def get(self, name: str) -> str:
         return self.folded.get(name, "")
+
+    def traced(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`meta`, with the trace that the HTTP request names, where it names none itself."""
+        given = self.folded.get("traceparent")
+        if given is None or "traceparent" in meta or TRACEPARENT.fullmatch(given) is None:
+            return meta
+        state = self.folded.get("tracestate")
+        return {**meta, "traceparent": given, **({} if state is None else {"tracestate": state})}
 
     def accepts_json_and_sse(self) -> bool:
         accepted = self.get("accept")

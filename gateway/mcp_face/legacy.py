@@ -32,18 +32,21 @@ from gateway.mcp_face.wire import (
     CLIENT_CAPABILITIES_KEY,
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    INVALID_REQUEST,
     LOG_LEVEL_KEY,
     LOG_LEVELS,
     PARSE_ERROR,
     REFUSED,
     SERVER_INFO,
     RpcError,
+    is_message,
     unrecorded_error,
 )
 from gateway.strict import parse_exactly
 
 log = logging.getLogger("toolgate.face")
 
+_NOT_ONE_MESSAGE = "Body must be a single JSON-RPC request, notification or response"
 _PRINCIPAL = "toolgate.principal"
 _SESSION = b"mcp-session-id"
 _SESSIONS = 256
@@ -92,11 +95,13 @@ class Legacy:
         if scope["method"] == "POST":
             try:
                 body = await read_body(Headers.of(scope), receive, self._max_body)
-                _, judged = parse_exactly(body)
+                message, judged = parse_exactly(body)
             except BodyTooLarge:
                 return await respond(send, 413)
             except ValueError as error:
                 return await respond(send, 400, _plain_error(RpcError(PARSE_ERROR, f"Parse error: {error}")))
+            if not is_message(message):
+                return await respond(send, 400, _plain_error(RpcError(INVALID_REQUEST, _NOT_ONE_MESSAGE)))
             # The SDK reads what was judged, not what came.
             asgi, receive = replayed(known, judged, receive)
             known = dict(asgi)
@@ -195,7 +200,9 @@ class Legacy:
         declared = context.session.client_capabilities
         told = declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else {}
         level = context.session._connection.state.get("level", "debug")
-        meta = {**given, CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
+        assert context.request is not None
+        traced = Headers.of(context.request.scope).traced(given)
+        meta = {**traced, CLIENT_CAPABILITIES_KEY: told, LOG_LEVEL_KEY: level}
         return Request(
             principal=principal,
             server=self.face,

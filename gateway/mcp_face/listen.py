@@ -40,11 +40,9 @@ class Listen:
     async def serve(self, request: Request, exchange: Exchange) -> Result:
         """Stream changes until the client leaves, which cancels this."""
         agent = request.principal.agent
-        if self.open[agent] >= _STREAMS:
-            raise RpcError(REFUSED, f"Too many open subscriptions: {agent} may have {_STREAMS}. Close one first.")
         wanted = request.params.get("notifications") or {}
         honored: dict[str, Any] = {flag: True for flag in _FLAGS if wanted.get(flag) is True}
-        honored |= self._tasks(request, wanted.get("taskIds"))
+        honored |= await self._tasks(request, wanted.get("taskIds"))
         uris = [uri for uri in wanted.get("resourceSubscriptions") or () if isinstance(uri, str)]
         if len(uris) > MAX_URIS:
             raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} resources can be subscribed to in one stream.")
@@ -54,6 +52,8 @@ class Listen:
         visible = self.lists.policy().visible
         located = {(self.lists.locate(agent, request.server, uri), uri) for uri in uris}
         listener.uris = {(server, uri) for server, uri in located if visible(agent, server, uri, "read")}
+        if self.open[agent] >= _STREAMS:
+            raise RpcError(REFUSED, f"Too many open subscriptions: {agent} may have {_STREAMS}. Close one first.")
         self.open[agent] += 1
         try:
             return await self._stream(request, listener, exchange, honored)
@@ -63,14 +63,14 @@ class Listen:
             if listener.uris:
                 await asyncio.shield(self.watch())
 
-    def _tasks(self, request: Request, wanted: Any) -> dict[str, Any]:
+    async def _tasks(self, request: Request, wanted: Any) -> dict[str, Any]:
         """Those of the tasks wanted that this agent may hear of. Raises RpcError."""
         if wanted is None:
             return {}
         ids = [each for each in wanted if isinstance(each, str)] if isinstance(wanted, list) else []
         if len(ids) > MAX_URIS:
             raise RpcError(INVALID_PARAMS, f"At most {MAX_URIS} tasks can be followed in one stream.")
-        return {"taskIds": self.tasks.known(request, ids)}
+        return {"taskIds": await self.tasks.known(request, ids)}
 
     async def _stream(
         self, request: Request, listener: Listener, exchange: Exchange, honored: dict[str, Any]

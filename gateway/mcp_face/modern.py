@@ -21,6 +21,7 @@ from gateway.call import OWN, Principal
 from gateway.catalog import Catalog
 from gateway.errors import StaleState, Unrecorded
 from gateway.mcp_face.exchange import Exchange
+from gateway.mcp_face.forwarding import Forwarding
 from gateway.mcp_face.http import BodyTooLarge, Headers, read_body, respond
 from gateway.mcp_face.listen import Listen
 from gateway.mcp_face.lists import split
@@ -36,6 +37,7 @@ from gateway.mcp_face.wire import (
     PARSE_ERROR,
     PROTOCOL_VERSION_KEY,
     RpcError,
+    is_id,
     unrecorded_error,
 )
 from gateway.sdk.inbound import (
@@ -64,6 +66,7 @@ class Modern:
     listen: Listen
     tasks: Tasks
     max_body: int
+    forwarding: Forwarding | None = None
 
     async def __call__(
         self,
@@ -88,6 +91,10 @@ class Modern:
             return await _reject(send, _id_of(body), error)
         if message is None:
             return await respond(send, 202)
+        if self.forwarding is not None and await self.forwarding.passed_on(
+            message, scope, headers, body, receive, send
+        ):
+            return None
         exchange = Exchange(message["id"], message["params"]["_meta"], receive, send)
         request = Request(
             principal=principal,
@@ -96,7 +103,7 @@ class Modern:
             method=message["method"],
             params=message["params"],
             peer=exchange,
-            meta=message["params"]["_meta"],
+            meta=headers.traced(message["params"]["_meta"]),
         )
         return await exchange.serve(self._answer(request, exchange, headers))
 
@@ -157,7 +164,7 @@ class Modern:
         if "id" not in message:
             _raise(unsupported_protocol_version_rejection(version))
             return None
-        if not isinstance(message["id"], str | int) or isinstance(message["id"], bool):
+        if not is_id(message["id"]):
             raise RpcError(INVALID_REQUEST, _NOT_ONE_MESSAGE)
         if not isinstance(message.get("params", {}), dict):
             raise RpcError(INVALID_REQUEST, "params must be an object")
@@ -208,7 +215,7 @@ def _id_of(body: bytes) -> Any:
     except ValueError:
         return None
     identity = message.get("id") if isinstance(message, dict) else None
-    return identity if isinstance(identity, str | int) and not isinstance(identity, bool) else None
+    return identity if is_id(identity) else None
 
 
 async def _reject(send: Send, identity: Any, error: RpcError) -> None:

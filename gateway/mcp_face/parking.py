@@ -14,6 +14,15 @@ from gateway.call import Peer, Result
 from gateway.errors import Unbridgeable
 from gateway.upstream.wire import progress_token
 
+_PARKED = "parked."
+
+
+def owner_of(state: Any) -> str | None:
+    """The process in which the call waits that this `requestState` names; None when it names none."""
+    if not isinstance(state, str) or not state.startswith(_PARKED):
+        return None
+    return state.removeprefix(_PARKED).partition(".")[0]
+
 
 @dataclass(slots=True, eq=False)
 class Parked:
@@ -80,11 +89,13 @@ class Parked:
 class Parking:
     """Keeps calls of modern clients whose legacy upstream has a question, until the client returns.
 
-    They live in this process: a client that comes back to another one is told that its state is stale.
+    They live in this process, `owner`: a client that comes back to another one is passed on (`mcp_face.forwarding`), or
+    told that its state is stale.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, owner: str = "") -> None:
         self._patience = patience
+        self._owner = owner
         self._parked: dict[str, Parked] = {}
 
     async def run(
@@ -99,7 +110,7 @@ class Parking:
         state = fields.get("requestState")
         parked = self._parked.pop(state, None) if isinstance(state, str) else None
         if parked is None:
-            if isinstance(state, str) and state.startswith("parked."):
+            if isinstance(state, str) and state.startswith(_PARKED):
                 raise stale()
             parked = Parked(agent, call, self._patience, exchange, progress_token(fields))
             parked.task = asyncio.ensure_future(work(parked))
@@ -123,7 +134,7 @@ class Parking:
         if ended:
             return parked.task.result()
         parked.exchange = None
-        parked.handle = f"parked.{secrets.token_urlsafe(24)}"
+        parked.handle = f"{_PARKED}{self._owner}.{secrets.token_urlsafe(24)}"
         self._parked[parked.handle] = parked
         return {"resultType": "input_required", "inputRequests": parked.questions(), "requestState": parked.handle}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ from gateway.catalog import Catalog
 from gateway.errors import Refused, Throttled, Unrecorded
 from gateway.mcp_face.capabilities import capabilities, instructions
 from gateway.mcp_face.lists import SEPARATOR, Lists, split
+from gateway.mcp_face.served import ABSENT, Served
 from gateway.mcp_face.wire import (
     CLIENT_INFO_KEY,
     INVALID_PARAMS,
@@ -72,15 +73,31 @@ class Relay:
     """The controls around the upstream."""
     throttle: Callable[[str], None]
     """Counts a request of an agent that reaches no control, or raises Throttled."""
+    served: Served
 
     async def answer(self, request: Request) -> Result:
         handler = _HANDLERS.get(request.method)
         if handler is None:
             raise RpcError(METHOD_NOT_FOUND, "Method not found", request.method)
-        if request.method in _ANSWERED_HERE:
-            self.admit(request.principal.agent)
-        result = await handler(self, request)
+        agent, run = request.principal.agent, request.meta.get("toolgate/run")
+        with self.served.begin(agent, request.method, *self._place(request), run, request.meta) as serving:
+            if serving.span is not None:
+                request = replace(request, meta=serving.meta)
+            if request.method in _ANSWERED_HERE:
+                self.admit(agent)
+            result = await handler(self, request)
+            serving.ended(result)
         return dressed(result, request.era, cacheable=request.method in _CACHEABLE)
+
+    def _place(self, request: Request) -> tuple[str, str]:
+        """The server and the tool that a request is about, as metrics may name them: only what the catalog knows."""
+        server, tool, name = request.server or "", "", request.params.get("name")
+        if request.method == "tools/call":
+            server, name = split(name, request.server) if isinstance(name, str) else ("", "")
+            tool = ABSENT if self.catalog.tool(server, name) is None else name
+        elif request.method == "prompts/get" and isinstance(name, str):
+            server, _ = split(name, request.server)
+        return server if not server or self.catalog.offer(server) is not None else ABSENT, tool
 
     def admit(self, agent: str) -> None:
         """Count a request that is not a call. Raises RpcError when the agent asks too often."""

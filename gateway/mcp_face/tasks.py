@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
+from gateway.aside import aside
 from gateway.bridge import ROUNDS
 from gateway.call import OWN, Call, Result
 from gateway.controls.gate import AWAIT
@@ -85,7 +86,7 @@ class Tasks:
         self.relay.admit(request.principal.agent)
         if not declared(request.meta):
             raise undeclared()
-        ticket = self._ticket(request, request.params.get("taskId"))
+        ticket = await self._ticket(request, request.params.get("taskId"))
         if named is not None and named != ticket.id:
             raise RpcError(HEADER_MISMATCH, "The header Mcp-Name is not the taskId")
         match request.method:
@@ -97,17 +98,16 @@ class Tasks:
                 await self._withdraw(request, ticket)
         return {"resultType": "complete"}
 
-    def known(self, request: Request, ids: Sequence[str]) -> list[str]:
+    async def known(self, request: Request, ids: Sequence[str]) -> list[str]:
         """Those that are tasks of this agent. Raises RpcError when the client did not declare the extension."""
         if not declared(request.meta):
             raise undeclared()
-        return [each for each in ids if self._own(request, each) is not None]
+        return await aside(lambda: [each for each in ids if self._own(request, each) is not None])
 
     @contextlib.contextmanager
     def followed(self, request: Request, ids: Sequence[str], told: Told) -> Iterator[None]:
         """Have `told` hear the state of these tasks as it changes. Who listens comes for what was approved."""
-        found = [ticket for each in ids if (ticket := self._own(request, each)) is not None]
-        tasks = [asyncio.ensure_future(self._follow(request, ticket, told)) for ticket in found]
+        tasks = [asyncio.ensure_future(self._follow(request, each, told)) for each in ids]
         try:
             yield
         finally:
@@ -121,8 +121,9 @@ class Tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, request: Request, ticket: Ticket, told: Told) -> None:
+    async def _follow(self, request: Request, identity: str, told: Told) -> None:
         try:
+            ticket = await self._ticket(request, identity)
             while ticket.state == "pending":
                 ticket = await self.approvals.wait(ticket.id, _LONG) or ticket
             while True:
@@ -137,8 +138,8 @@ class Tasks:
         except Unrecorded:
             log.warning("the state of task %s cannot be told now", ticket.id)
 
-    def _ticket(self, request: Request, identity: Any) -> Ticket:
-        ticket = self._own(request, identity)
+    async def _ticket(self, request: Request, identity: Any) -> Ticket:
+        ticket = await aside(partial(self._own, request, identity))
         if ticket is None:
             raise RpcError(INVALID_PARAMS, "There is no such task")
         return ticket

@@ -12,9 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
+from gateway.aside import aside
 from gateway.call import PENDING, Call, CallNext, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Unrecorded
@@ -24,6 +26,7 @@ from gateway.mcp_face.relay import call_id
 from gateway.mcp_face.task import created, declared
 from gateway.mcp_face.wire import refusal_result
 from gateway.settings import ApprovalSettings
+from gateway.traces import span
 from gateway.upstream.wire import progress_token
 
 _LEASE = "toolgate/lease"
@@ -58,10 +61,11 @@ class Waiting:
         if name is None:
             return result
         tasks = call.era == "modern" and declared(call.meta)
-        ticket = await (self.approvals.wait(name, 0) if tasks else self._hold(call, name))
+        with span("toolgate.wait"):
+            ticket = await (self.approvals.wait(name, 0) if tasks else self._hold(call, name))
         if ticket is not None and self.valid(call.principal):
             return await self.redeem(call, ticket)
-        waits = self.approvals.get(name) if tasks else None
+        waits = await aside(partial(self.approvals.get, name)) if tasks else None
         return result if waits is None else created(waits, self.clock())
 
     async def redeem(self, call: Call, ticket: Ticket) -> Result:

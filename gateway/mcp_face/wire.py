@@ -53,6 +53,25 @@ class RpcError(Exception):
         return error if self.data is None else {**error, "data": self.data}
 
 
+def is_message(message: Any) -> bool:
+    """Whether this is one JSON-RPC request, notification or response. A bad id is not taken for none."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return False
+    identified = is_id(message.get("id"))
+    if "method" in message:
+        params = message.get("params", {})
+        return isinstance(message["method"], str) and isinstance(params, dict) and (identified or "id" not in message)
+    if "error" in message:
+        error = message["error"]
+        told = isinstance(error, dict) and isinstance(error.get("code"), int) and isinstance(error.get("message"), str)
+        return told and (identified or message.get("id") is None)
+    return identified and isinstance(message.get("result"), dict)
+
+
+def is_id(identity: Any) -> bool:
+    return isinstance(identity, str | int) and not isinstance(identity, bool)
+
+
 def refusal_result(call: Call, refused: Refused) -> Result:
     """A refused tool call as a result the model reads. Raises RpcError where the protocol wants an error."""
     text = str(refused)

@@ -20,7 +20,8 @@ trials     tables of tests
 explain    why a request is decided as it is
 objects    the objects that rules tell apart
 matrix     agents against tools
-diffdifferences  every decision that changes between two policies (samples, pattern: arguments that show it)
+differences  every decision that changes between two policies (samples, pattern: arguments that show it)
+replay     recorded calls, decided by another policy
 export     for Casbin's own tools
 lint       what goes wrong in practice (contradiction, idle: how it is found; gated: with gates and budgets)
 """

@@ -21,8 +21,24 @@ def doubled(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
     for rule, other, first in _covering(rules):
         if rule.effect == other.effect and terms(rule) == terms(other):
             alike = rule.where == other.where
-            if (alike and first) or (other.where is None and not alike):
+            wide = (alike and first) or (other.where is None and not alike)
+            if wide and not _contended(rules, rule, other):
                 yield rule, other
+
+
+def _contended(rules: Sequence[Rule], rule: Rule, other: Rule) -> bool:
+    """Whether, without `rule`, one on other terms would decide before `other` does: the first that allows decides."""
+    between = rules[rules.index(rule) + 1 : rules.index(other)]
+    return any(
+        each.effect == rule.effect and terms(each) != terms(rule) and _meet(each, rule) and _meet(each, other)
+        for each in between
+    )
+
+
+def _meet(one: Rule, two: Rule) -> bool:
+    """Whether some object is named by both."""
+    pairs = ((one.server, two.server), (one.name, two.name))
+    return one.action == two.action and all(covers(*pair) or covers(*reversed(pair)) for pair in pairs)
 
 
 def _covering(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, bool]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from gateway.policy.explain import target, terms
 from gateway.policy.objects import Object
 from gateway.policy.policy import Policy
 from gateway.policy.rules import Rule
@@ -17,6 +18,7 @@ MEANING: dict[Access, str] = {
     "gate": "may call it through a gate, with any arguments",
     "no": "may not call it, and does not see it",
 }
+_TERMS = ("bind", "gate", "limit", "budget")
 BOUNDED = "up to a limit or budget"
 
 
@@ -31,6 +33,16 @@ class Cell:
     def bounded(self) -> bool:
         """Whether a rule limits how often, or how much of something."""
         return self.access != "no" and any(rule.limit or rule.budget for rule in self.rules)
+
+    @property
+    def asks(self) -> list[str]:
+        """What the rules that allow it look at or ask for: where, bind, gate, limit, budget."""
+        allows = [rule for rule in self.rules if rule.effect == "allow"]
+        asked = {name for rule in allows for name in terms(rule)}
+        return [
+            *(["where"] if any(rule.where for rule in self.rules) else []),
+            *(name for name in _TERMS if name in asked),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,24 @@ def cell(policy: Policy, agent: str, server: str, tool: str) -> Cell:
     if not policy.visible(agent, server, tool, "call"):
         return Cell("no", tuple(rule for rule in speaking if rule.effect == "deny"))
     return Cell(_access(speaking), tuple(speaking))
+
+
+def matrix_json(shown: Matrix) -> dict[str, Any]:
+    """The matrix as programs are told it; `rules` are all that it names, by id, with what they ask."""
+    rules = {rule.id: rule for row in shown.rows for each in row.cells for rule in each.rules}
+    told = {
+        rule.id: {"effect": rule.effect, "tool": target(rule), "where": rule.where, **terms(rule)}
+        for rule in rules.values()
+    }
+    return {"agents": list(shown.agents), "tools": [_row(shown, row) for row in shown.rows], "rules": told}
+
+
+def _row(shown: Matrix, row: Row) -> dict[str, Any]:
+    cells = {
+        agent: {"access": cell.access, "bounded": cell.bounded, "rules": [rule.id for rule in cell.rules]}
+        for agent, cell in zip(shown.agents, row.cells, strict=True)
+    }
+    return {"server": row.tool.server, "tool": row.tool.label, "glob": row.tool.is_glob, "agents": cells}
 
 
 def _access(rules: Sequence[Rule]) -> Access:

@@ -14,12 +14,13 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
 import orjson
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
+from gateway.call import Call
 from gateway.rules.skeleton import LETTERS, VISIBLE, Alphabet, plain
 
 MASK = "[masked by toolgate]"
@@ -118,6 +119,27 @@ class Secrets:
     def hidden(self, line: str) -> str:
         """A line for a log, masked."""
         return self.masked(line) if self.within(plain(orjson.dumps(line))) else line
+
+
+def of_call(secrets: Secrets, call: Call) -> Secrets:
+    """`secrets`, and the values of this call's arguments that are declared to be some."""
+    declared = call.definition.facts.secrets if call.definition is not None else None
+    if not declared:
+        return secrets
+    given = [call.arguments[name] for name in declared if name in call.arguments]
+    return secrets | Secrets.of((text for value in given for text in _texts(value)), once=True)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string and number in an argument, as text."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str | int | float):
+        yield str(value)
 
 
 def _forms(value: str) -> Iterator[str]:

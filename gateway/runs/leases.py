@@ -1,13 +1,15 @@
-"""What one process knows of runs without the store: calls under way in them, and when their leases run out.
+"""What one process knows of runs: calls under way in it, and when their leases run out.
 
-A lease is counted by a clock that nobody sets, so that a jump of the wall clock undoes nothing.
+A lease is counted by a clock that nobody sets, so that a jump of the wall clock undoes nothing. Where several replicas
+share the store, each writes down which runs with a lease it heard of, and sees what the others wrote: that
+`runs.touched` is another, whatever it is, is a sign of life.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,8 @@ _MOST = 10_000
 
 GRACE = 1.0
 """Seconds beyond a lease: a decision that another process made, and that renews it, is heard of within them."""
+SHARED_GRACE = 3.0
+"""The same where replicas hear of calls: each says so once a second, and is looked at once a second."""
 
 _HELD = 10.0
 """Seconds between two looks whether a ticket still holds a run: its decision is heard of, and renews the lease."""
@@ -34,11 +38,15 @@ RunKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Lease:
-    """`seconds` of silence are allowed; `ends` is when they are over. `held`: something kept it from running out."""
+    """`seconds` of silence are allowed; `ends` is when they are over. `held`: something kept it from running out.
+    `touched` is that of the store when it was last looked at; `heard`: something happened here since.
+    """
 
     seconds: float
     ends: float
     held: bool = False
+    touched: float | None = None
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Leases:
     """Belongs to the event loop. What it knows may be too much: the store decides whether a run is undone."""
 
     clock: Callable[[], float] = time.monotonic
+    grace: float = GRACE
     leases: dict[RunKey, Lease] = field(default_factory=dict)
     leased: Counter[str] = field(default_factory=Counter)
     """Runs with a lease, by agent."""
@@ -89,14 +98,15 @@ class Leases:
         """The run is undone after so many seconds of silence; 0: never."""
         if seconds > 0:
             self.leased[key[0]] += key not in self.leases
-            self.leases[key] = Lease(seconds, self.clock() + seconds)
+            touched = self.leases[key].touched if key in self.leases else None
+            self.leases[key] = Lease(seconds, self.clock() + seconds, touched=touched, heard=True)
         else:
             self.forget(key)
 
     def renew(self, key: RunKey) -> None:
         """The run has a full lease again, if it has one at all."""
         if (lease := self.leases.get(key)) is not None:
-            lease.ends, lease.held = self.clock() + lease.seconds, False
+            lease.ends, lease.held, lease.heard = self.clock() + lease.seconds, False, True
 
     def hold(self, key: RunKey) -> None:
         """A ticket keeps the run from running out now; once it does not, it has a full lease again."""
@@ -112,9 +122,31 @@ class Leases:
         if self.leases.pop(key, None) is not None:
             self.leased[key[0]] -= 1
 
+    def follow(self, found: Iterable[tuple[RunKey, float, float]]) -> None:
+        """All runs with a lease, as they stand in the store: key, seconds, `touched`."""
+        gone = set(self.leases)
+        for key, seconds, touched in found:
+            gone.discard(key)
+            lease = self.leases.get(key)
+            if lease is None or lease.seconds != seconds:
+                self.grant(key, seconds)
+                self.leases[key].heard = False
+            elif lease.touched not in (None, touched):
+                lease.ends, lease.held = self.clock() + seconds, False
+            self.leases[key].touched = touched
+        for key in gone:
+            self.forget(key)
+
+    def heard(self) -> list[RunKey]:
+        """Runs with a lease that something happened to since this was asked last, or that have a call under way."""
+        found = [key for key, lease in self.leases.items() if lease.heard or self.calls[key]]
+        for key in found:
+            self.leases[key].heard = False
+        return found
+
     def overdue(self) -> list[tuple[RunKey, bool]]:
         """Runs that have been silent for too long, with no call under way; and whether each was held when last seen."""
-        late = self.clock() - GRACE
+        late = self.clock() - self.grace
         return [(key, lease.held) for key, lease in self.leases.items() if lease.ends <= late and not self.calls[key]]
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from gateway.approvals import Approvals
 from gateway.approvals.ticket import masked
 from gateway.call import Tool
 from gateway.events import event_row, insert_events
-from gateway.runs.rows import Step, counted, locked, move
+from gateway.runs.rows import UNDO, Step, counted, locked, move
 from gateway.runs.saga import Runs
 from gateway.sealed import Unsealable
 from gateway.settings import RunSettings
@@ -72,6 +72,8 @@ class Outcomes:
         whose outcome is known, and is still to be written, is none: what it is is seen once it is written.
         """
         of = self.settings
+        if not self._stands(connection, step):
+            return False
         before = connection.execute(select(calls.c.state).where(_attempted(step))).scalar_one_or_none()
         if before == "unknown":
             self.stuck(connection, step, UNKNOWN)
@@ -93,6 +95,8 @@ class Outcomes:
 
     def stuck(self, connection: Connection, step: Step, why: str) -> None:
         """People are asked. The steps before it go on."""
+        if not self._stands(connection, step):
+            return
         ticket = self.approvals.give_up(
             connection,
             agent=step.agent,
@@ -105,6 +109,11 @@ class Outcomes:
         )
         connection.execute(steps.update().where(steps.c.seq == step.seq).values(state="stuck", ticket=ticket.id))
         self._event(connection, step, {"result": "stuck", "why": why, "ticket": ticket.id})
+
+    def _stands(self, connection: Connection, step: Step) -> bool:
+        """Whether it is still to be undone: another replica, which had the duty, may have done so meanwhile."""
+        state = select(steps.c.state).where(steps.c.seq == step.seq).with_for_update()
+        return connection.execute(state).scalar_one_or_none() in ("done", "stuck")
 
     def heed(self, connection: Connection) -> None:
         """Do as was decided. Approved: as many attempts again, under keys of their own. Rejected: settled by hand."""
@@ -138,8 +147,13 @@ class Outcomes:
         return masked(plan.arguments, secret)
 
     def waiting(self, connection: Connection) -> tuple[list[tuple[str, str]], bool]:
-        """Runs that are to be undone (agent, run), and whether people decided on a step."""
-        rolling = connection.execute(select(runs.c.agent, runs.c.run).where(runs.c.state == "rolling_back")).all()
+        """Runs that are to be undone (agent, run) and have no call under way in any process that may change something,
+        and whether people decided on a step.
+        """
+        changing = exists().where(calls.c.state == "open", calls.c.agent == runs.c.agent, calls.c.run == runs.c.run)
+        changing = changing.where(calls.c.reads.is_not(True), calls.c.key.is_(None) | ~calls.c.key.startswith(UNDO))
+        of = select(runs.c.agent, runs.c.run).where(runs.c.state == "rolling_back", ~changing)
+        rolling = connection.execute(of).all()
         decided = select(func.count()).select_from(steps.join(tickets, tickets.c.id == steps.c.ticket))
         decided = decided.where(steps.c.state == "stuck", tickets.c.state != "pending")
         return [(row.agent, row.run) for row in rolling], connection.execute(decided).scalar_one() > 0

@@ -10,6 +10,9 @@ from sqlalchemy import Connection, Row, func, select
 from gateway.events import event_row, insert_events
 from gateway.tables import runs, steps
 
+UNDO = "undo/"
+"""What keys begin with under which calls of runs are undone."""
+
 RunState = Literal["active", "finished", "rolling_back", "rolled_back"]
 StepState = Literal["sent", "done", "undone", "stuck", "settled"]
 
@@ -53,7 +56,7 @@ class Step:
     @property
     def key(self) -> str:
         """The idempotency key of the next attempt. It changes only when what came of the last one is known."""
-        return f"undo/{self.call}" if not self.attempts else f"undo/{self.call}/{self.attempts}"
+        return f"{UNDO}{self.call}" if not self.attempts else f"{UNDO}{self.call}/{self.attempts}"
 
 
 def locked(connection: Connection, agent: str, run: str) -> Row[Any] | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select
+from sqlalchemy import Connection, Row, exists, select, tuple_
 
 from gateway.audit import short_name
 from gateway.call import OWN, Call, Facts, Result
 from gateway.errors import RunClosed, RunExhausted
-from gateway.runs.leases import Leases, lease_of
+from gateway.runs.leases import GRACE, SHARED_GRACE, Leases, RunKey, lease_of
 from gateway.runs.plan import Plan, plan
 from gateway.runs.rows import Run, RunState, Step, counted, locked, move
 from gateway.sealed import Vault
@@ -29,7 +29,7 @@ class Runs:
 
     def __init__(self, store: Store, vault: Vault, clock: Callable[[], float] = time.time) -> None:
         self.store = store
-        self.leases = Leases()
+        self.leases = Leases(grace=SHARED_GRACE if store.database.postgresql else GRACE)
         self._vault = vault
         self._clock = clock
 
@@ -126,17 +126,36 @@ class Runs:
         move(connection, now, agent, run, "finished" if state == "finished" else "rolling_back", why)
         return True
 
-    def lapse(self, connection: Connection, agent: str, run: str, *, spared: bool) -> bool:
-        """The lease of a run ran out: it has failed, unless `spared`. True when a pending ticket holds it."""
+    def lapse(
+        self, connection: Connection, agent: str, run: str, *, spared: bool, touched: float | None = None
+    ) -> bool:
+        """The lease of a run ran out: it has failed, unless `spared`, or touched at another time than is known. True
+        when a pending ticket holds it.
+        """
         of = select(tickets.c.id).where(
             tickets.c.state == "pending", tickets.c.agent == agent, tickets.c.run == run, tickets.c.kind != "undo"
         )
         if connection.execute(of.limit(1)).first() is not None:
             return True
         row = locked(connection, agent, run)
-        if not spared and row is not None and row.state == "active" and row.lease is not None:
+        if spared or row is None or row.state != "active" or row.lease is None:
+            return False
+        if touched in (None, row.touched):
             move(connection, self._clock(), agent, run, "rolling_back", "lease")
         return False
+
+    def heard(self, connection: Connection, keys: Sequence[RunKey]) -> None:
+        """This process heard of runs: others see that their leases go on."""
+        mine = runs.c.state == "active", runs.c.lease.is_not(None)
+        for place in range(0, len(keys), _MOST):
+            these = tuple_(runs.c.agent, runs.c.run).in_(keys[place : place + _MOST])
+            connection.execute(runs.update().where(*mine, these).values(touched=self._clock()))
+
+    def leased(self) -> list[tuple[RunKey, float, float]]:
+        """Active runs that have a lease: key, seconds, and when they were touched."""
+        of = select(runs.c.agent, runs.c.run, runs.c.lease, runs.c.touched)
+        found = self.store.read(of.where(runs.c.state == "active", runs.c.lease.is_not(None)))
+        return [((row.agent, row.run), row.lease, row.touched) for row in found]
 
     def reopen(self, connection: Connection, agent: str, run: str, why: str) -> None:
         """A step of the run is to be undone after all: a run that counts as undone is not, yet."""

@@ -18,12 +18,14 @@ from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from gateway.approvals import Approvals, Ticket
 from gateway.aside import aside
 from gateway.call import Call, CallNext, Permit, Principal, Silent, Tool
 from gateway.errors import Refused, Unrecorded
 from gateway.metrics import Metrics
+from gateway.runs.lapsing import Lapsing
 from gateway.runs.leases import RunKey
 from gateway.runs.outcomes import UNKNOWN, Failed, Outcomes, Stuck
 from gateway.runs.plan import Plan
@@ -38,8 +40,6 @@ T = TypeVar("T")
 
 _LOOK = 0.5
 """Seconds between two looks for runs that another process marked, for decisions and for leases that ran out."""
-_STILL = 5.0
-"""Seconds between two looks after which the process itself must have stood still: stopped, or out of breath."""
 _AT_ONCE = 8
 """Steps being undone at one upstream at once: agents need it too."""
 _SWEEP = 3600.0
@@ -47,7 +47,7 @@ _SWEEP = 3600.0
 
 class Undoing:
     """`tool` tells what an upstream offers now, `policy` the digest in force, `read_only` whether an agent may only
-    read.
+    read, `on_duty` whether it is this process that undoes: of several, one does.
     """
 
     def __init__(
@@ -59,39 +59,36 @@ class Undoing:
         tool: Callable[[str, str], Tool | None],
         policy: Callable[[], str],
         read_only: Callable[[str], bool],
+        on_duty: Callable[[], bool] = lambda: True,
         draw: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.outcomes = Outcomes(runs, approvals, settings, tool, draw, clock)
         self._runs, self._approvals, self._metrics = runs, approvals, metrics
-        self._tool, self._policy, self._read_only = tool, policy, read_only
+        self._tool, self._policy, self._read_only, self._on_duty = tool, policy, read_only, on_duty
+        self._lapsing = Lapsing(runs, on_duty, clock)
         self._keep, self._longest, self._clock = settings.keep, settings.cap, clock
         self._tasks: dict[RunKey, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._woken, self._ended = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
-        self._looked = runs.leases.clock()
 
     async def run(self, send: CallNext) -> None:
-        """For ever; `send` are the controls from intent inward.
-
-        A run that was active when the process before this one ended has a full lease again.
-        """
+        """For ever; `send` are the controls from intent inward."""
         unwatch = self._approvals.watch(self._heard)
-        leased, swept = False, -_SWEEP
+        swept = -_SWEEP
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
                 try:
-                    if not leased:
-                        await self._restore_leases()
-                        leased = True
-                    await self._look(send)
-                    if time.monotonic() - swept > _SWEEP:
+                    await self._lapsing.look()
+                    if self._on_duty():
+                        await self._look(send)
+                    if self._on_duty() and time.monotonic() - swept > _SWEEP:
                         while await self._transact(partial(self._runs.sweep, before=self._clock() - self._keep)):
                             pass
                         swept = time.monotonic()
-                except Unrecorded:
+                except (Unrecorded, OperationalError):
                     pass  # the store says so itself, and is looked at again
                 except Exception:  # whatever it is: were this task to end, nothing would be undone any more
                     log.exception("runs could not be looked at")
@@ -127,7 +124,7 @@ class Undoing:
             if not found or found[0].state != "rolling_back" or left <= 0:
                 return found[0] if found else None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, _LOOK)):  # another replica may be the one that undoes it
                     await ended.wait()
 
     def _heard(self, ticket: Ticket) -> None:
@@ -136,25 +133,8 @@ class Undoing:
         if ticket.kind == "undo" and ticket.state != "pending":
             self.wake()
 
-    async def _restore_leases(self) -> None:
-        for run in await aside(partial(self._runs.find, state="active")):
-            if run.lease is not None:
-                self._runs.leases.grant((run.agent, run.run), run.lease)
-
     async def _look(self, send: CallNext) -> None:
         leases = self._runs.leases
-        now = leases.clock()
-        if (still := now - self._looked) > _STILL:
-            leases.put_off(still)
-        self._looked = now
-        overdue = leases.overdue()
-        for (key, held), holds in zip(overdue, await self._lapsed(overdue), strict=True):
-            if holds:
-                leases.hold(key)
-            elif held:
-                leases.renew(key)
-            else:
-                leases.forget(key)
         rolling, decided = await aside(self._read)
         if decided:
             await self._transact(self.outcomes.heed)
@@ -165,14 +145,6 @@ class Undoing:
                 task = asyncio.get_running_loop().create_task(self._undo(*key, send))
                 self._tasks[key] = task
                 task.add_done_callback(partial(self._over, key))
-
-    async def _lapsed(self, overdue: list[tuple[RunKey, bool]]) -> list[bool]:
-        """Have runs fail whose lease ran out; for each, whether a pending ticket keeps it from that."""
-
-        def work(connection: Connection) -> list[bool]:
-            return [self._runs.lapse(connection, *key, spared=held) for key, held in overdue]
-
-        return await self._transact(work) if overdue else []
 
     def _read(self) -> tuple[list[RunKey], bool]:
         with self._runs.store.engine.connect() as connection:
@@ -188,7 +160,7 @@ class Undoing:
     async def _undo(self, agent: str, run: str, send: CallNext) -> None:
         """Undo the steps of a run that are left, the latest first, one after the other."""
         begun = self._clock()
-        while not self._read_only(agent):
+        while self._on_duty() and not self._read_only(agent):
             step = await self._transact(partial(self.outcomes.next, agent=agent, run=run))
             if step is None:
                 left = await aside(partial(self._left, agent, run))

@@ -27,12 +27,13 @@ class Exchange:
     """One request in flight. `take` hands on what belongs to it, in order; `close` ends open questions.
 
     `inbox` is for links that read for all requests at once (a process): it keeps the order without letting
-    one slow client hold up the others. `own` says that the request is the gateway's, not a client's.
+    one slow client hold up the others. `own` says that the request is the gateway's, not a client's; `agent` is whose.
     """
 
     def __init__(self, id: int, params: Mapping[str, Any], peer: Peer, signals: Signals, reply: Reply) -> None:
         self.id = id
         self.own = isinstance(peer, Silent)
+        self.agent: str = getattr(peer, "agent", "")
         self.inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._token = progress_token(params)
         self._peer = peer
@@ -97,10 +98,16 @@ class Exchanges:
         self._reply = reply
         self._ids = ids or count(1)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._agents: set[str] = set()
+        """All whose requests this link ever carried. What a tool says late, after its call ended or was given up, must
+        not be taken for something about the one call that is in flight by then: that may be another agent's.
+        """
 
     def begin(self, params: Mapping[str, Any], peer: Peer) -> Exchange:
         exchange = Exchange(next(self._ids), params, peer, self._signals, self._reply)
         self.open[exchange.id] = exchange
+        if not exchange.own:
+            self._agents.add(exchange.agent)
         return exchange
 
     def end(self, exchange: Exchange) -> None:
@@ -125,13 +132,14 @@ class Exchanges:
         if method == "notifications/progress":
             token = params.get("progressToken")
             return self.open.get(token) if type(token) is int else None
-        only = _only([one for one in self.open.values() if not one.own]) if method != "ping" else None
+        asks_somebody = method != "ping" and len(self._agents) == 1
+        only = _only([one for one in self.open.values() if not one.own]) if asks_somebody else None
         if only is None and "id" in message:
             self._spawn(answer(message, self._nobody, self._reply))
         return only
 
     async def _nobody(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        raise Unbridgeable(f"The gateway cannot tell which call asks: {len(self.open)} are in flight.")
+        raise Unbridgeable("The gateway cannot tell which call asks, or which agent's it was.")
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -40,7 +40,8 @@ class Upstream:
     While it is down every request raises Unreachable at once, and `hello` and `listing` are the last known.
     `on_listing` is called when `up` or `listing` has changed, `on_notice` for a list that changed (after it
     was read again) and a resource that was updated; both return at once. `ready` is set when the first
-    attempt has ended, well or not. `restarts` counts how often the server came back.
+    attempt has ended, well or not. `restarts` counts how often the server came back; `failure` is what went wrong last,
+    and when (seconds since the epoch).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Upstream:
         self.hello: Mapping[str, Any] = {}
         self.listing = Listing()
         self.restarts = 0
+        self.failure: tuple[float, str] | None = None
         self.ready = asyncio.Event()
         self._server = server
         self._on_listing = on_listing
@@ -143,9 +145,11 @@ class Upstream:
                 try:
                     await self._hold(connector)
                 except UpstreamFailed as failed:
-                    log.warning("%s: %s", self.name, describe(failed))
+                    self.failure = time.time(), describe(failed)
+                    log.warning("%s: %s", self.name, self.failure[1])
                 except Exception as error:
-                    log.error("%s: unexpected %s", self.name, type(error).__name__)
+                    self.failure = time.time(), f"unexpected {type(error).__name__}"
+                    log.error("%s: %s", self.name, self.failure[1])
                 self.ready.set()
                 if self._clock() - begun > _SETTLED:
                     pace.reset()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from databases import Place
 
 from gateway.approvals import Approvals, Ticket
 from gateway.approvals.book import Book
@@ -17,7 +16,6 @@ from gateway.audit import Audit
 from gateway.call import Call, Facts, Permit, Principal, Silent, Tool
 from gateway.sealed import Vault
 from gateway.settings import ApprovalSettings
-from gateway.store import Store
 from gateway.terms import Gate, Terms, Tier
 
 APPROVAL = Gate("approval", lambda arguments: True)
@@ -83,12 +81,12 @@ class Visible:
 
 
 class Desk:
-    """Approvals over a store in a folder. Work is done here and now, each piece a transaction."""
+    """Approvals over the store at a place. Work is done here and now, each piece a transaction."""
 
-    def __init__(self, folder: Path, clock: Clock, key: bytes = b"v" * 32, **settings: Any) -> None:
-        self.path = folder / "toolgate.db"
+    def __init__(self, place: Place, clock: Clock, key: bytes = b"v" * 32, **settings: Any) -> None:
+        self.place = place
         self.clock = clock
-        self.store = Store(self.path, lambda rows, seconds: self.approvals.committed(), clock)
+        self.store = place.open(lambda rows, seconds: self.approvals.committed(), clock)
         made = ApprovalSettings(**{"expires": 3600.0, **settings})
         self.audit = Audit(self.store, b"k" * 32, clock)
         self.approvals = Approvals(self.store, Vault(key), made, clock)
@@ -134,6 +132,5 @@ class Desk:
             pass
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self.path)) as database:
-            rows = database.execute("SELECT kind, data FROM events ORDER BY seq").fetchall()
-        return [{"event": kind, **json.loads(data)} for kind, data in rows if not kinds or kind in kinds]
+        rows = self.place.rows("events")
+        return [{"event": row["kind"], **json.loads(row["data"])} for row in rows if not kinds or row["kind"] in kinds]

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from approvals_parts import Clock, Desk
+from databases import Place
 
 
 @pytest.fixture
@@ -13,6 +13,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
-    with Desk(tmp_path, clock) as desk:
+def desk(database: Place, clock: Clock) -> Iterator[Desk]:
+    with Desk(database, clock) as desk:
         yield desk

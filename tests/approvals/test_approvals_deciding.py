@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from approvals_parts import APPROVAL, TIERS, TWO, Clock, Desk, call, presenting, tool
+from databases import Place
 from processes import finish
 
 from gateway.approvals import Ticket, Undecidable
@@ -168,7 +169,7 @@ def test_of_reviewers_that_race_in_two_processes_one_decides_each_ticket(desk: D
     opening = desk.approvals.open
     made = desk.store.run(lambda connection: [opening(connection, each, APPROVAL).id for each in gated])
     racing = [
-        threading.Thread(target=lambda name=name: ended.append(_race(desk.path.parent, name, made)))  # type: ignore[misc]
+        threading.Thread(target=lambda name=name: ended.append(_race(desk.place, name, made)))  # type: ignore[misc]
         for name in ("rita", "rob")
     ]
     ended: list[str] = []
@@ -187,8 +188,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{here!r}, {tests!r}]
 from approvals_parts import Clock, Desk
+from databases import Place
 from gateway.approvals import Undecidable
-with Desk(Path({folder!r}), Clock()) as desk:
+with Desk(Place(Path({path!r}), {url!r}), Clock()) as desk:
     for ticket in {tickets!r}:
         try:
             desk.decide(ticket, {name!r})
@@ -199,8 +201,9 @@ with Desk(Path({folder!r}), Clock()) as desk:
 """
 
 
-def _race(folder: Path, name: str, made: list[str]) -> str:
-    told = {"here": str(HERE), "tests": str(HERE.parent), "folder": str(folder), "tickets": made, "name": name}
+def _race(place: Place, name: str, made: list[str]) -> str:
+    told = {"here": str(HERE), "tests": str(HERE.parent), "tickets": made, "name": name}
+    told |= {"path": str(place.path), "url": place.url}
     done = finish([sys.executable, "-c", _RACER.format(**told)], 30)
     assert done.returncode == 0, done.stderr
     return done.stdout

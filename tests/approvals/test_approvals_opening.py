@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from approvals_parts import APPROVAL, TIERS, Clock, Desk, call, presenting, tool
+from databases import Place
 from sqlalchemy import select
 
 from gateway.approvals import MASK
@@ -133,8 +133,8 @@ def test_a_ticket_under_another_policy_or_schema_is_void_and_asked_for_anew(
     assert (desk.get(ticket.id).state, desk.get(ticket.id).why) == ("expired", why)
 
 
-def test_an_agent_cannot_bury_what_others_wait_for(tmp_path: Path, clock: Clock) -> None:
-    with Desk(tmp_path, clock, pending=3) as desk:
+def test_an_agent_cannot_bury_what_others_wait_for(database: Place, clock: Clock) -> None:
+    with Desk(database, clock, pending=3) as desk:
         first, *_ = [desk.open(call(arguments={"amount": amount})) for amount in range(3)]
         asking = partial(desk.approvals.ask, call=call(server="toolgate", tool="escalate"), reason="and again")
         with pytest.raises(TooManyPending, match="3 tickets of ada"):
@@ -205,10 +205,10 @@ def test_tickets_are_found_newest_first(desk: Desk, clock: Clock) -> None:
     assert desk.approvals.find(agent="bob") == [] and len(desk.approvals.find(limit=2)) == 2
 
 
-async def test_tickets_of_a_lost_key_can_be_seen_and_closed_but_not_used(tmp_path: Path, clock: Clock) -> None:
-    with Desk(tmp_path, clock) as desk:
+async def test_tickets_of_a_lost_key_can_be_seen_and_closed_but_not_used(database: Place, clock: Clock) -> None:
+    with Desk(database, clock) as desk:
         ticket = desk.open(call())
-    with Desk(tmp_path, clock, key=b"w" * 32) as desk:
+    with Desk(database, clock, key=b"w" * 32) as desk:
         assert [(found.shown, found.given) for found in desk.approvals.find()] == [({"amount": 100}, {})]
         desk.decide(ticket.id)
         with pytest.raises(ArgumentsChanged):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from approvals_parts import Clock, Desk, Visible, call, presenting, tool
+from databases import Place
 from raw_client import eventually
 from sqlalchemy import delete
 
@@ -141,8 +141,8 @@ async def test_who_comes_for_a_call_cannot_be_surer_of_it_than_reviewers_were_to
     assert made.ticket == ticket.id and made.meta == {"progressToken": 1}
 
 
-async def test_an_agent_cannot_have_any_number_of_requests_held(tmp_path: Path, clock: Clock) -> None:
-    with Desk(tmp_path, clock, pending=2, hold=60.0) as desk:
+async def test_an_agent_cannot_have_any_number_of_requests_held(database: Place, clock: Clock) -> None:
+    with Desk(database, clock, pending=2, hold=60.0) as desk:
         answer: Result = {"content": [], "_meta": {PENDING: desk.open(call()).id}}
 
         async def run(made: Call) -> Result:

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from approvals_parts import TIERS, TWO, Clock, Desk, call, tool
 from approvals_receiver import SECRET, Receiver
+from databases import Place
 from raw_client import eventually
 
 from gateway.approvals.webhook import Courier
@@ -26,9 +26,9 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def telling(folder: Path, clock: Clock, receiver: Receiver) -> Desk:
+def telling(place: Place, clock: Clock, receiver: Receiver) -> Desk:
     webhook = {"url": receiver.url, "secret": SECRET}
-    return Desk(folder, clock, webhook=webhook, remind=900.0, console="https://tools.example.com/console/")
+    return Desk(place, clock, webhook=webhook, remind=900.0, console="https://tools.example.com/console/")
 
 
 @contextlib.asynccontextmanager
@@ -47,8 +47,8 @@ def sample(metrics: Metrics, result: str) -> float:
     return metrics.registry.get_sample_value("toolgate_notices_total", {"result": result}) or 0.0
 
 
-async def test_a_notice_says_what_is_asked_and_is_signed(tmp_path: Path, clock: Clock, receiver: Receiver) -> None:
-    with telling(tmp_path, clock, receiver) as desk:
+async def test_a_notice_says_what_is_asked_and_is_signed(database: Place, clock: Clock, receiver: Receiver) -> None:
+    with telling(database, clock, receiver) as desk:
         made = call(arguments={"card": "4111", "amount": 5}, definition=tool(secrets=frozenset({"card"})), run="r1")
         async with running(desk):
             ticket = desk.open(made)
@@ -64,8 +64,8 @@ async def test_a_notice_says_what_is_asked_and_is_signed(tmp_path: Path, clock: 
         assert data["link"] == f"https://tools.example.com/console/tickets/{ticket.id}"
 
 
-async def test_a_ticket_is_told_of_in_order(tmp_path: Path, clock: Clock, receiver: Receiver) -> None:
-    with telling(tmp_path, clock, receiver) as desk:
+async def test_a_ticket_is_told_of_in_order(database: Place, clock: Clock, receiver: Receiver) -> None:
+    with telling(database, clock, receiver) as desk:
         ticket = desk.open(call(gate=TIERS), TIERS)
         async with running(desk):
             await eventually(lambda: receiver.types == ["ticket.opened"], 5)
@@ -83,11 +83,11 @@ async def test_a_ticket_is_told_of_in_order(tmp_path: Path, clock: Clock, receiv
 
 
 async def test_what_fails_is_tried_again_with_the_same_id_and_what_comes_later_waits(
-    tmp_path: Path, clock: Clock, receiver: Receiver
+    database: Place, clock: Clock, receiver: Receiver
 ) -> None:
     receiver.answers = [500, 302]
     metrics = Metrics()
-    with telling(tmp_path, clock, receiver) as desk:
+    with telling(database, clock, receiver) as desk:
         ticket = desk.open(call(gate=TWO), TWO)
         desk.decide(ticket.id)
         async with running(desk, metrics):
@@ -105,13 +105,13 @@ async def test_what_fails_is_tried_again_with_the_same_id_and_what_comes_later_w
         assert sample(metrics, "delivered") == 4 and sample(metrics, "failed") == 2
 
 
-async def test_what_was_not_delivered_outlives_a_restart(tmp_path: Path, clock: Clock, receiver: Receiver) -> None:
-    with telling(tmp_path, clock, receiver) as desk:
+async def test_what_was_not_delivered_outlives_a_restart(database: Place, clock: Clock, receiver: Receiver) -> None:
+    with telling(database, clock, receiver) as desk:
         desk.open(call())
-    with telling(tmp_path, clock, receiver) as desk:
+    with telling(database, clock, receiver) as desk:
         async with running(desk):
             await eventually(lambda: receiver.types == ["ticket.opened"], 5)
-    with telling(tmp_path, clock, receiver) as desk:
+    with telling(database, clock, receiver) as desk:
         async with running(desk):
             desk.open(call(arguments={"amount": 1}))
             await eventually(lambda: len(receiver.types) == 2, 5)
@@ -119,11 +119,11 @@ async def test_what_was_not_delivered_outlives_a_restart(tmp_path: Path, clock: 
 
 
 async def test_after_about_a_day_it_is_given_up_with_an_event(
-    tmp_path: Path, clock: Clock, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    database: Place, clock: Clock, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answers = [503] * 100
     metrics, begun = Metrics(), clock.now
-    with telling(tmp_path, clock, receiver) as desk:
+    with telling(database, clock, receiver) as desk:
         desk.store.start()
         desk.open(call())
         webhook = desk.approvals.settings.webhook
@@ -144,11 +144,11 @@ async def test_after_about_a_day_it_is_given_up_with_an_event(
 
 
 async def test_a_receiver_that_hangs_costs_nothing_else_anything(
-    tmp_path: Path, clock: Clock, receiver: Receiver
+    database: Place, clock: Clock, receiver: Receiver
 ) -> None:
     release = threading.Event()
     receiver.answers = [lambda: release.wait(30) and 204]
-    with telling(tmp_path, clock, receiver) as desk:
+    with telling(database, clock, receiver) as desk:
         async with running(desk):
             ticket = desk.open(call())
             waiting = asyncio.create_task(desk.approvals.wait(ticket.id, 10))

@@ -15,7 +15,9 @@ from gateway.catalog import Catalog
 from gateway.controls.audit import RecordRefusals
 from gateway.mcp_face.lists import Lists
 from gateway.mcp_face.relay import Relay, Request
+from gateway.mcp_face.served import Served
 from gateway.mcp_face.wire import REFUSED, RpcError
+from gateway.metrics import Metrics
 from gateway.order import chain
 from gateway.policy import Policy
 from gateway.policy.policy import Grant
@@ -35,7 +37,7 @@ def relay(tmp_path: Path) -> Iterator[Relay]:
     store = Store(tmp_path / "toolgate.db")
     store.start()
     run = chain([RecordRefusals(Audit(store, b"secret"))], broken)
-    yield Relay(catalog, Lists(catalog, lambda: policy, 10), run, lambda agent: None)
+    yield Relay(catalog, Lists(catalog, lambda: policy, 10), run, lambda agent: None, Served(Metrics().served))
     store.stop()
 
 

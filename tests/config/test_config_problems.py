@@ -118,6 +118,8 @@ URL = 'url = "http://127.0.0.1:9101/mcp"\n'
             "servers.shop.tools.t.compensate.with.a",
             "is not a path into the call",
         ),
+        ("[audit]\ncheckpoints = 'http://example.com/x'", "audit", "an address that is not https"),
+        ("[audit]\nkeep = 60", "audit", "calls that are under way"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_key(write: Write, text: str, key: str, message: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from console_browser import Browser, chromium
 from console_parts import Office
+from insight_parts import Happened, happen
 from recorder import Nursery
 
 
@@ -14,6 +15,12 @@ def office(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterat
     folder: Path = tmp_path_factory.mktemp("office")
     with Office(folder, nursery) as office:
         yield office
+
+
+@pytest.fixture(scope="session")
+def happened(office: Office) -> Happened:
+    """The run of `insight_parts`, once."""
+    return happen(office)
 
 
 @pytest.fixture(scope="module")

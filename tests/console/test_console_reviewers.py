@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from databases import Place
 from sqlalchemy import select
 
 from gateway.bearer import checksum
@@ -34,8 +33,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "toolgate.db")
+def store(database: Place) -> Iterator[Store]:
+    store = database.open()
     yield store
     store.stop()
 
@@ -139,9 +138,7 @@ def test_creating_and_revoking_are_on_record(reviewers: Reviewers, store: Store)
     assert token[14:57] not in repr(rows)
 
 
-def test_a_digest_that_was_tampered_with_lets_nobody_in(reviewers: Reviewers, store: Store) -> None:
+def test_a_digest_that_was_tampered_with_lets_nobody_in(reviewers: Reviewers, database: Place) -> None:
     token, row = reviewers.create("anna", expires=None)
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("UPDATE reviewers SET digest = ? WHERE id = ?", ("0" * 64, row.id))
-    connection.close()
+    database.execute("UPDATE reviewers SET digest = :wrong WHERE id = :id", wrong="0" * 64, id=row.id)
     assert refusal(reviewers, token)

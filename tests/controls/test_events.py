@@ -163,7 +163,8 @@ async def test_unfinished_calls_are_those_with_an_intent_and_no_outcome(audit: A
 
 async def test_calls_are_counted_and_timed_by_what_became_of_them() -> None:
     metrics, clock = Metrics(), Clock()
-    measure = Measure(metrics, clock)
+    told: list[tuple[str, float]] = []
+    measure = Measure(metrics, lambda call, outcome, seconds: told.append((outcome, seconds)), clock)
 
     async def slow() -> Result:
         clock.now += 2
@@ -181,7 +182,7 @@ async def test_calls_are_counted_and_timed_by_what_became_of_them() -> None:
         labels = {"agent": "ada", "server": "shop", "tool": "note", "outcome": outcome}
         assert sample(metrics, "toolgate_calls_total", **labels) == 1, outcome
     assert sample(metrics, "toolgate_refusals_total", agent="ada", reason="denied") == 1
-    assert sample(metrics, "toolgate_call_duration_seconds_sum", server="shop") == 2
+    assert told[0] == ("ok", 2) and len(told) == 5
     assert sample(metrics, "toolgate_calls_in_flight") == 0
 
 

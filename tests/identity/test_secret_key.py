@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from databases import Place
 
+from gateway.config import load
 from gateway.errors import ConfigError
-from gateway.identity import secret_key
+from gateway.secret import secret_key
+from gateway.state import State, open_store
 
 
 def problem(folder: Path) -> str:
@@ -66,3 +70,46 @@ def test_of_many_that_start_at_once_all_get_the_same_key(tmp_path: Path) -> None
         keys = set(pool.map(lambda _: secret_key(tmp_path / "state"), range(32)))
     assert len(keys) == 1
     assert [file.name for file in (tmp_path / "state").iterdir()] == ["secret.key"]
+
+
+def named(tmp_path: Path, mode: int, owner: int) -> Path:
+    path = tmp_path / "given.key"
+    path.write_text("ab" * 32 + "\n")
+    path.chmod(mode)
+    os.chown(path, owner, -1)
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o644])
+def test_a_file_that_a_platform_mounts_may_be_readable_by_more_than_its_owner(tmp_path: Path, mode: int) -> None:
+    assert secret_key(tmp_path, named(tmp_path, mode, 12345)) == bytes.fromhex("ab" * 32)
+    assert not (tmp_path / "secret.key").exists()
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o440, -1), (0o644, -1), (0o664, 12345), (0o646, 12345), (0o744, 12345)])
+def test_a_named_file_that_others_may_use_is_refused(tmp_path: Path, mode: int, owner: int) -> None:
+    if owner != -1 and os.geteuid() != 0:
+        pytest.skip("only root can give a file to somebody else")
+    with pytest.raises(ConfigError, match="others may use it"):
+        secret_key(tmp_path, named(tmp_path, mode, owner))
+
+
+def test_a_named_file_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"it cannot be read: No such file.*openssl rand -hex 32"):
+        secret_key(tmp_path, tmp_path / "given.key")
+
+
+def test_gateways_of_one_database_must_have_one_key(postgresql: Place, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "gateway.toml").write_text(f"[gateway]\n{postgresql.setting}\n")
+    one, two, three = (load(tmp_path / name / "gateway.toml", {}) for name in ("one", "two", "three"))
+    State(one).close()
+    with pytest.raises(ConfigError, match=r"gateway.secret: is not the key with which this database was first used"):
+        State(two)
+    with pytest.raises(ConfigError, match=r"gateway.secret"):
+        open_store(two)
+    shared = {"secret": "../one/var/secret.key"}
+    State(load(three.path, {}, shared)).close()
+    assert not (tmp_path / "three/var/secret.key").exists()

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from databases import Place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +27,8 @@ NOW = 1_800_000_000.0
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "toolgate.db")
+def store(database: Place) -> Iterator[Store]:
+    store = database.open()
     yield store
     store.stop()
 
@@ -69,12 +70,10 @@ def test_tokens_do_not_repeat(tokens: Tokens) -> None:
     assert len(made) == len({token[14:57] for token in made}) == 50
 
 
-def test_only_an_hmac_is_stored(tokens: Tokens, store: Store) -> None:
+def test_only_an_hmac_is_stored(tokens: Tokens, store: Store, database: Place) -> None:
     token, row = tokens.create("payment", expires=None, now=NOW)
-    with sqlite3.connect(store.path) as connection:
-        (stored,) = connection.execute("SELECT * FROM tokens").fetchall()
-    connection.close()
-    assert row.id in stored
+    (stored,) = database.rows("tokens")
+    assert row.id in stored.values()
     assert token[14:57] not in repr(stored)
     for file in store.path.parent.iterdir():
         assert token[14:57].encode() not in file.read_bytes()
@@ -147,35 +146,36 @@ def test_any_text_is_refused_and_nothing_else_happens(tokens: Tokens, text: str)
     assert refusal(tokens, text)
 
 
-def test_the_digest_is_compared_whole_and_in_constant_time(tokens: Tokens, store: Store) -> None:
+def test_the_digest_is_compared_whole_and_in_constant_time(tokens: Tokens, store: Store, database: Place) -> None:
     token, row = tokens.create("payment", expires=None, now=NOW)
     digest = tokens._digest(token).decode()
     for wrong in ("", digest[:-1], digest + "0", digest.upper() + "\u00e9"):
-        with sqlite3.connect(store.path) as connection:
-            connection.execute("UPDATE tokens SET digest = ? WHERE id = ?", (wrong, row.id))
-        connection.close()
+        database.execute("UPDATE tokens SET digest = :wrong WHERE id = :id", wrong=wrong, id=row.id)
         again = Tokens(store)
         again.agents = tokens.agents
         assert refusal(again, token)
         again.close()
 
 
-def test_another_pepper_makes_every_token_void(tokens: Tokens, store: Store, tmp_path: Path) -> None:
+def test_another_pepper_makes_every_token_void(tokens: Tokens, store: Store, tmp_path: Path, database: Place) -> None:
     token, _ = tokens.create("payment", expires=None, now=NOW)
     (tmp_path / "secret.key").unlink()
-    again = Tokens(store)
+    other = database.open()
+    again = Tokens(other)
     again.agents = {"payment"}
     assert refusal(again, token)
     again.close()
+    other.stop()
 
 
 def in_another_process(store: Store, code: str) -> str:
     """Run `code` with `tokens` of the same store in a process of its own; what it prints."""
+    url = store.engine.url.set(drivername="postgresql").render_as_string() if store.database.postgresql else None
     program = f"""
 from pathlib import Path
 from gateway.identity import Tokens
 from gateway.store import Store
-tokens = Tokens(Store(Path({str(store.path)!r})))
+tokens = Tokens(Store(Path({str(store.path)!r}), url={url!r}))
 {code}
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
@@ -204,12 +204,10 @@ def test_a_token_made_by_another_process_is_found_at_once(tokens: Tokens, store:
 
 
 def test_what_is_known_stays_in_force_while_the_store_cannot_be_read(
-    tokens: Tokens, store: Store, caplog: pytest.LogCaptureFixture
+    tokens: Tokens, database: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     token, _ = tokens.create("payment", expires=None, now=NOW)
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("ALTER TABLE versions RENAME TO hidden")
-    connection.close()
+    database.execute("ALTER TABLE versions RENAME TO hidden")
     assert not tokens.refresh_if_changed()
     assert "tokens cannot be read" in caplog.text
     assert tokens.verify(token, NOW).agent == "payment"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+from databases import Place
 from recorder import Shop
 
 from gateway.approvals import Approvals
@@ -23,7 +24,6 @@ from gateway.runs import Runs
 from gateway.sealed import Vault
 from gateway.settings import ApprovalSettings
 from gateway.state import State
-from gateway.store import Store
 from gateway.terms import NO_TERMS, Spend, Terms
 
 NOON = 1_800_014_400.0
@@ -42,11 +42,12 @@ class Clock:
 
 
 class Books:
-    """A ledger in a new store in `folder`. `owner` names the process; its writer is not started."""
+    """A ledger in the store at a place. `owner` names the process; its writer is not started."""
 
-    def __init__(self, folder: Path, owner: str = "one") -> None:
+    def __init__(self, place: Place, owner: str = "one") -> None:
+        self.place = place
         self.clock = Clock()
-        self.store = Store(folder / "toolgate.db", clock=self.clock)
+        self.store = place.open(clock=self.clock)
         self.audit = Audit(self.store, b"a" * 32, self.clock)
         vault = Vault(b"v" * 32)
         approvals = Approvals(self.store, vault, ApprovalSettings(), self.clock)
@@ -69,7 +70,7 @@ class Books:
         return self.store.run(work)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        return rows(self.store.path, table)
+        return self.place.rows(table)
 
     def totals(self) -> dict[str, int]:
         """What every account stands at, by its name."""

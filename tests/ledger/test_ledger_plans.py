@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+from databases import Place
 from ledger_parts import Books, call
 from sqlalchemy import Connection, event
 
 from gateway.terms import Gate
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Place:
+    """SQLite, which tells its plans; the indexes are the same on PostgreSQL."""
+    return Place(tmp_path / "toolgate.db")
 
 
 def plans(books: Books, work: Callable[[Connection], Any]) -> dict[str, list[str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
+from databases import Place
 from sqlalchemy import select
 
 from gateway.modes import Modes, Switch
@@ -16,8 +16,8 @@ from gateway.tables import events
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "toolgate.db")
+def store(database: Place) -> Iterator[Store]:
+    store = database.open()
     yield store
     store.stop()
 
@@ -56,8 +56,8 @@ def test_each_switch_is_on_record_with_who_did_it_and_none_that_changes_nothing(
     assert told(store) == [("clerk", on), ("clerk", off)]
 
 
-def test_another_process_notices_every_change(modes: Modes, tmp_path: Path) -> None:
-    other_store = Store(tmp_path / "toolgate.db")
+def test_another_process_notices_every_change(modes: Modes, database: Place) -> None:
+    other_store = database.open()
     other = Modes(other_store)
     try:
         assert not modes.refresh_if_changed()

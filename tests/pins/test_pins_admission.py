@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import Place
 from raw_client import eventually
 
 from gateway.admission import Admission, Admissions
@@ -36,8 +35,8 @@ def tool(name: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "toolgate.db")
+def store(database: Place) -> Iterator[Store]:
+    store = database.open()
     yield store
     store.stop()
 
@@ -218,33 +217,30 @@ async def office(tmp_path: Path, pins: Pins) -> Any:
     task.cancel()
 
 
-async def test_a_store_that_is_held_costs_new_tools_only_and_no_time(office: Office, store: Store) -> None:
+async def test_a_store_that_is_held_costs_new_tools_only_and_no_time(office: Office, database: Place) -> None:
     office.list(Source("shop", Listing((tool("pay"),))))
     await eventually(lambda: office.offered() == {"pay"}, 5)
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as lock:
-        lock.execute("BEGIN IMMEDIATE")
+    with database.held():
         begun = time.monotonic()
         office.list(Source("shop", Listing((tool("pay"), tool("book")))))
         await asyncio.sleep(0)
         assert time.monotonic() - begun < 0.5
         assert office.offered() == {"pay"}
         assert office.registration.busy
-        lock.rollback()
     await eventually(lambda: office.offered() == {"pay", "book"}, 10)
     await eventually(lambda: not office.registration.busy, 5)
 
 
 async def test_a_store_that_fails_is_told_once_and_tried_again(
-    office: Office, store: Store, caplog: pytest.LogCaptureFixture
+    office: Office, database: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(sqlite3.connect(store.path)) as other:
-        other.execute("ALTER TABLE pins RENAME TO lost")
-        office.list(Source("shop", Listing((tool("pay"),))))
-        await eventually(lambda: "pins cannot be written" in caplog.text, 5)
-        assert office.offered() == set()
-        assert not office.registration.busy, "it would keep the gateway from being ready"
-        office.list(Source("shop", Listing((tool("pay"), tool("book")))))
-        other.execute("ALTER TABLE lost RENAME TO pins")
+    database.execute("ALTER TABLE pins RENAME TO lost")
+    office.list(Source("shop", Listing((tool("pay"),))))
+    await eventually(lambda: "pins cannot be written" in caplog.text, 5)
+    assert office.offered() == set()
+    assert not office.registration.busy, "it would keep the gateway from being ready"
+    office.list(Source("shop", Listing((tool("pay"), tool("book")))))
+    database.execute("ALTER TABLE lost RENAME TO pins")
     await eventually(lambda: office.offered() == {"pay", "book"}, 10)
     assert caplog.text.count("pins cannot be written") == 1
 
@@ -270,9 +266,9 @@ async def test_suspicious_texts_are_reported_once_and_withheld_by_nothing(
     assert office.metrics.registry.get_sample_value("toolgate_suspicious_definitions", {"server": "shop"}) == 0
 
 
-async def test_a_secret_that_a_server_publishes_is_not_in_its_pin(office: Office, store: Store) -> None:
+async def test_a_secret_that_a_server_publishes_is_not_in_its_pin(office: Office, database: Place) -> None:
     office.list(Source("shop", Listing((tool("pay", description=f"Use {SECRET}."),))))
     await eventually(lambda: office.offered() == {"pay"}, 10)
     (row,) = office.pins.rows()
     assert row.definition is not None and "masked by toolgate" in row.definition
-    assert SECRET.encode() not in store.path.read_bytes() + store.path.with_name("toolgate.db-wal").read_bytes()
+    assert SECRET not in repr(database.rows("pins")) + repr(database.rows("events"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from policy_files import SERVERS, page
 from random_policies import Rules, rule_lists
 
@@ -18,6 +18,7 @@ from gateway.policy.lint import lint, lint_tools
 
 Build = Callable[..., Policy]
 Write = Callable[[Mapping[str, str | bytes]], Path]
+BOUND = {"bind": {"customer": "claims.customer"}}
 DELETE = {"delete": {"annotations": {"destructiveHint": True}}}
 
 
@@ -67,6 +68,16 @@ def test_a_rule_on_other_terms_is_not_superfluous(build: Build) -> None:
     assert lint(build(("allow", limited), ("allow", {"tool": "payment/*"}))) == []
 
 
+def test_a_rule_that_comes_before_one_on_other_terms_is_not_superfluous(build: Build) -> None:
+    """Without it calls would be allowed by the second rule, and the caller would choose the customer."""
+    bound, free = {"tool": "payment/get", **BOUND}, {"tool": "payment/get"}
+    wide = {"tool": "payment/*", **BOUND}
+    assert keys(build(("allow", bound), ("allow", free), ("allow", wide))) == []
+    assert keys(build(("allow", bound), ("allow", wide), ("allow", free))) == ["allow[0]"]
+    assert keys(build(("allow", wide), ("allow", free), ("allow", bound))) == ["allow[2]"]
+    assert keys(build(("allow", bound), ("allow", {"tool": "payment/pay"}), ("allow", wide))) == ["allow[0]"]
+
+
 def test_a_rule_of_a_role_has_to_be_idle_for_every_agent(write: Write) -> None:
     role = page("role", "r", [("allow", {"tool": "payment/pay"})])
     strict = page("agent", "a", [("deny", {"tool": "payment/*"})], ["r"])
@@ -77,6 +88,13 @@ def test_a_rule_of_a_role_has_to_be_idle_for_every_agent(write: Write) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(rule_lists())
+@example(
+    [
+        ("allow", {"tool": "payment/get_all", **BOUND}),
+        ("allow", {"tool": "payment/get_all"}),
+        ("allow", {"tool": "payment/*", **BOUND}),
+    ]
+)
 def test_taking_an_idle_rule_away_changes_no_decision(build: Build, rules: Rules) -> None:
     policy = build(*rules)
     idle = {problem.key for problem in lint(policy) if "where" not in problem.key}

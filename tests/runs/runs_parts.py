@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from databases import Place
 from deeds import Workshop
 from gateway_process import GatewayProcess
 from raw_client import Modern, Reply, eventually, pool
@@ -75,12 +76,12 @@ class Clock:
 
 
 class Books:
-    """The parts that keep runs, on a store in `folder`, without a gateway around them."""
+    """The parts that keep runs, on the store at a place, without a gateway around them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        file = folder / "gateway.toml"
-        file.write_text("[gateway]\n")
+    def __init__(self, place: Place) -> None:
+        self.folder = place.path.parent
+        file = self.folder / "gateway.toml"
+        file.write_text(f"[gateway]\n{place.setting}\n")
         self.clock = Clock()
         self.state = State(load(file, {}), clock=self.clock)
         self.runs = self.state.runs
@@ -103,8 +104,8 @@ class Books:
 
 
 @contextmanager
-def books(folder: Path) -> Iterator[Books]:
-    made = Books(folder)
+def books(place: Place) -> Iterator[Books]:
+    made = Books(place)
     try:
         yield made
     finally:

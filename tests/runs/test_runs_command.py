@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from databases import Place
 from runs_parts import Books, books, call, leased
 
 from gateway.audit import Outcome
@@ -15,9 +15,9 @@ from gateway.cli import main
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Books]:
-    with books(tmp_path) as made:
-        (tmp_path / "policies").mkdir()
+def kept(database: Place) -> Iterator[Books]:
+    with books(database) as made:
+        (database.path.parent / "policies").mkdir()
         made.state.store.start()
         yield made
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
+from databases import Place
 from deeds import Workshop
 from raw_client import eventually
 from runs_parts import Books, Clock, agents, books, call, decide, found, gateway, in_state, leased, standing
@@ -80,8 +81,8 @@ async def test_attempts_that_are_used_up_become_a_ticket(workshop: Workshop, tmp
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Books]:
-    with books(tmp_path) as made:
+def kept(database: Place) -> Iterator[Books]:
+    with books(database) as made:
         made.state.store.start()
         yield made
 

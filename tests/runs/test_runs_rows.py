@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from databases import Place
 from runs_parts import Books, books, call, leased
 
 from gateway.call import Compensation
@@ -19,8 +19,8 @@ from gateway.terms import Ceilings
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Books]:
-    with books(tmp_path) as made:
+def kept(database: Place) -> Iterator[Books]:
+    with books(database) as made:
         yield made
 
 

@@ -74,6 +74,21 @@ def test_missing_credentials_are_all_named_at_once(monkeypatch, capsys):
     assert f"set {', '.join(missing)}, each" in capsys.readouterr().err
 
 
+async def test_a_credential_can_be_in_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CATALOG_KEY", raising=False)
+    monkeypatch.setenv("CATALOG_KEY_FILE", str(tmp_path / "key"))
+    assert app.main(catalog.SERVER, []) == 2
+    assert f"'{tmp_path / 'key'}'. Let CATALOG_KEY_FILE name a text file" in capsys.readouterr().err
+    (tmp_path / "key").write_text("")
+    assert app.main(catalog.SERVER, []) == 2
+    assert "or CATALOG_KEY_FILE" in capsys.readouterr().err
+    (tmp_path / "key").write_text("from a file\n")
+    keys = {"CATALOG_KEY_FILE": str(tmp_path / "key")}
+    with running("servers.catalog", "--port", "0", "--db", str(tmp_path / "c.db"), keys=keys) as server:
+        async with dialled(server.url("catalog"), "from a file", "auto") as client:
+            assert (await client.list_tools()).tools
+
+
 async def test_a_server_says_one_line_and_an_open_stream_does_not_hold_up_its_stop(tmp_path):
     db = str(tmp_path / "inventory.db")
     with running("servers.inventory", "--port", "0", "--db", db) as server:

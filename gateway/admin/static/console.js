@@ -61,13 +61,15 @@ async function refreshWaiting() {
   tick();
 }
 
-async function refreshTicket() {
-  const fresh = await ask(location.pathname);
+async function refreshParts() {
+  const fresh = await ask(location.href);
   if (!fresh) return;
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
     if (other && other.dataset.live !== part.dataset.live) {
+      const open = part.querySelector("details[open]");
       part.replaceWith(other);
+      if (page === "upstreams" && open) other.querySelector("details").open = true;
       if (other.id === "decide") say(`This ticket changed. ${other.innerText.slice(0, 200)}`);
     }
   }
@@ -81,7 +83,7 @@ async function refresh() {
   busy = true;
   do {
     again = false;
-    try { await (page === "waiting" ? refreshWaiting() : refreshTicket()); } catch { /* tried again on reconnecting */ }
+    try { await (page === "waiting" ? refreshWaiting() : refreshParts()); } catch { /* tried again on reconnecting */ }
   } while (again);
   busy = false;
 }
@@ -98,6 +100,12 @@ function listen() {
     if (live) live.textContent = "Connecting ...";
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
   });
+}
+
+// Servers are no tickets: nobody tells of their changes, so they are looked at.
+async function look() {
+  if (!document.hidden) await refresh();
+  setTimeout(look, 2000);
 }
 
 const rows = () => [...document.querySelectorAll(".row")];
@@ -124,6 +132,7 @@ const keys = {
   e: () => go("edit", "textarea"),
   r: () => go("reject", "textarea"),
   u: () => { const back = document.querySelector(".back a"); if (back) back.click(); },
+  "/": () => { const field = document.querySelector(".search input"); if (field) field.focus(); else location.assign("/console/audit"); },
   "?": () => document.getElementById("keys").showModal(),
 };
 
@@ -150,6 +159,11 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// On a phone the page's own name may be beyond the edge.
+const current = document.querySelector("nav [aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.clientWidth / 2;
+
 tick();
 setInterval(tick, 1000);
 if (page === "waiting" || page === "ticket") listen();
+if (page === "upstreams") look();

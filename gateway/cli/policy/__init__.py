@@ -1,6 +1,6 @@
-"""`toolgate policy test | explain | matrix | diff | export`: what a policy does, before it does it. A deed a module.
+"""`toolgate policy test | explain | matrix | diff | replay | export`: what a policy does, before it does it.
 
-Works without the servers' secrets, but where servers are connected to.
+A deed a module. Works without the servers' secrets, but where servers are connected to.
 """
 
 from __future__ import annotations

@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from textwrap import fill
-from typing import Any
 
 from gateway.cli.output import show_json
 from gateway.cli.policy.opened import Opened, offered, opened
 from gateway.policy.loader import TESTS
-from gateway.policy.matrix import BOUNDED, MEANING, Cell, Matrix, Row, matrix
+from gateway.policy.matrix import BOUNDED, MEANING, Cell, Matrix, matrix, matrix_json
 from gateway.policy.objects import Object, objects
 from gateway.policy.trials import read
 
@@ -31,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.html.write_text(page(shown, at.policy.digest, arguments.connect), encoding="utf-8")
         print(arguments.html)
     elif arguments.json:
-        show_json(_shape(shown))
+        show_json(matrix_json(shown))
     else:
         print("\n\n".join(_report(shown)))
     return 0 if complete else 1
@@ -106,15 +105,3 @@ def _fitting(names: Sequence[str], width: int) -> Iterator[range]:
             start, taken = place, 0
         taken += _wide(name)
     yield range(start, len(names))
-
-
-def _shape(shown: Matrix) -> dict[str, Any]:
-    return {"agents": list(shown.agents), "tools": [_row(shown, row) for row in shown.rows]}
-
-
-def _row(shown: Matrix, row: Row) -> dict[str, Any]:
-    cells = {
-        agent: {"access": cell.access, "bounded": cell.bounded, "rules": [rule.id for rule in cell.rules]}
-        for agent, cell in zip(shown.agents, row.cells, strict=True)
-    }
-    return {"server": row.tool.server, "tool": row.tool.label, "glob": row.tool.is_glob, "agents": cells}

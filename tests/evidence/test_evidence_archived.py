@@ -1,0 +1,137 @@
+"""Old events go to files, and both the files and what is left stay provable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from evidence_parts import NOW, Log, places, some
+from sqlalchemy import text
+
+from gateway.evidence.archive import Archive, Broken, Transact
+from gateway.evidence.lines import row_of
+
+
+def archive(log: Log, keep: float = 3600.0, now: float = NOW + 5000) -> Archive:
+    """Events of `some` are a second apart: with these, those before place 1400 are old."""
+    return Archive(log.store, log.folder / "archive", keep, lambda: now)
+
+
+def by_hand(log: Log) -> Transact:
+    return lambda work: log.store.run(work)
+
+
+def filled(log: Log, count: int = 2000) -> list[str]:
+    chains = ["main", "other"] if log.store.database.postgresql else ["main"]
+    for chain in chains:
+        log.write(some(count), chain)
+    log.checkpoint()
+    return chains
+
+
+def test_old_events_are_moved_and_everything_is_proved(log: Log) -> None:
+    chains = filled(log)
+    folder = log.folder / "archive"
+    moved = archive(log).look(by_hand(log))
+    assert [(each.chain, each.first, each.last) for each in moved] == [(chain, 1, 1400) for chain in chains]
+    report = log.verify(archive=folder)
+    assert not report.faults and not report.notes and report.archived == 1400 * len(chains)
+    assert {first for first, _ in report.chains.values()} == {1401}
+    lines = (folder / moved[0].file).read_bytes().splitlines()
+    assert len(lines) == 1400 and row_of(lines[0])[0] == NOW
+    assert not archive(log).look(by_hand(log)), "what is left is not old"
+    later = archive(log, now=NOW + 5400).look(by_hand(log))
+    assert [(each.first, each.last) for each in later] == [(1401, 1800)] * len(chains)
+    report = log.verify(archive=folder)
+    assert not report.faults and report.archived == 1800 * len(chains)
+    without = log.verify()
+    assert not without.faults and any("in archives that were not read" in note for note in without.notes)
+
+
+def test_the_last_event_of_a_chain_stays(log: Log) -> None:
+    chains = filled(log, 50)
+    archive(log, now=NOW + 10**9).look(by_hand(log))
+    log.write(some(3))
+    report = log.verify(archive=log.folder / "archive")
+    assert not report.faults
+    assert set(report.chains) == {*chains}
+
+
+def test_events_keep_following_the_chain_after_the_store_is_opened_again(log: Log) -> None:
+    filled(log, 50)
+    archive(log, now=NOW + 10**9).look(by_hand(log))
+    again = Log(log.place, log.folder)
+    again.write(some(5))
+    again.checkpoint()
+    assert not again.verify(archive=log.folder / "archive").faults
+    assert again.metrics.registry.get_sample_value("toolgate_audit_faults_total") == 0.0
+    again.close()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_what_was_interrupted_is_ended_at_the_next_look(log: Log, step: int) -> None:
+    filled(log)
+    done: list[int] = []
+
+    def failing(work: object) -> None:
+        done.append(1)
+        if len(done) > step:
+            raise OSError("the power went")
+        log.store.run(work)  # type: ignore[arg-type]
+
+    with pytest.raises(OSError, match="the power went"):
+        archive(log).look(failing)
+    assert not log.verify(archive=log.folder / "archive").faults, "at no time is anything amiss"
+    archive(log).look(by_hand(log))
+    report = log.verify(archive=log.folder / "archive")
+    assert not report.faults and {first for first, _ in report.chains.values()} == {1401}
+
+
+def test_nothing_is_archived_that_is_not_what_was_written(log: Log) -> None:
+    filled(log)
+    with log.store.engine.begin() as connection:
+        connection.execute(text("UPDATE events SET tool = 'other' WHERE chain = 'main' AND n = 700"))
+    with pytest.raises(Broken, match="main/700"):
+        archive(log).look(by_hand(log))
+    assert log.verify().chains["main"][0] == 1
+    assert not [*(log.folder / "archive").iterdir()]
+
+
+@pytest.mark.parametrize("way", ["flip", "delete", "swap", "cut", "insert"])
+def test_edited_archives_are_found(log: Log, way: str) -> None:
+    filled(log)
+    (moved, *_) = archive(log).look(by_hand(log))
+    path = log.folder / "archive" / moved.file
+    lines = path.read_bytes().splitlines(keepends=True)
+    edited = {
+        "flip": [*lines[:9], lines[9].replace(b"SKU-9", b"SKU-8"), *lines[10:]],
+        "delete": [*lines[:9], *lines[10:]],
+        "swap": [*lines[:9], lines[10], lines[9], *lines[11:]],
+        "cut": [*lines[:9], lines[9][:50]],
+        "insert": [*lines[:9], lines[3], *lines[9:]],
+    }[way]
+    path.write_bytes(b"".join(edited))
+    report = log.verify(archive=path.parent)
+    assert any("is not the file" in fault.what for fault in report.faults)
+    if way not in ("insert", "cut"):
+        assert "main/10" in places(report)
+
+
+def test_dropping_events_and_saying_that_they_were_archived_is_found(log: Log) -> None:
+    filled(log)
+    with log.store.engine.begin() as connection:
+        row = connection.execute(text("SELECT n, digest FROM events WHERE chain = 'main' AND n = 100")).one()
+        connection.execute(text("DELETE FROM events WHERE chain = 'main' AND n <= 100"))
+        into = "INSERT INTO anchors (chain, n, digest, at) VALUES ('main', :n, :digest, 1.0)"
+        connection.execute(text(into), {"n": row.n, "digest": row.digest})
+    assert places(log.verify()) == ["main/100"]
+
+
+def test_an_archive_that_is_gone_is_told(log: Log, tmp_path: Path) -> None:
+    filled(log)
+    archive(log, now=NOW + 4000).look(by_hand(log))
+    archive(log).look(by_hand(log))
+    for path in (log.folder / "archive").glob("*-000000000001-*"):
+        path.rename(tmp_path / path.name)
+    report = log.verify(archive=log.folder / "archive")
+    assert not report.faults and any("events 1 to 400 of chain main" in note for note in report.notes)

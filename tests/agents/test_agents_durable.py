@@ -116,18 +116,15 @@ async def test_after_a_crash_at_any_entry_nothing_that_is_on_record_is_asked_or_
             break
         entries = [entry for name in ("r", *await journal.runs("r")) for entry in await journal.read(name)]
         answers = sum(entry.kind == "answer" for entry in entries)
-        results = [entry.data["call"]["id"] for entry in entries if entry.kind == "result"]
-        made_before, asked_before = len(gateway.calls), asked.total()
+        answered = {f"{entry.run}/{entry.data['call']['id']}" for entry in entries if entry.kind == "result"}
+        asked_before = asked.total()
         run = await (await _pipeline(make_agent, Runs(journal), asked)).run("{}", run_id="r")
         await journal.close()
         assert (run.outcome, json.loads(run.text)) == ("end_turn", {"first": {"n": 1}, "second": {"n": 2}}), number
         assert asked.total() - asked_before == 5 - answers
-        assert len(gateway.calls) - made_before == 3 - len(results)
-        assert {call.meta["toolgate/key"] for call in gateway.calls} == {
-            "r/first/toolu_1",
-            "r/first/toolu_2",
-            "r/second/toolu_1",
-        }
+        made = Counter(call.meta["toolgate/key"] for call in gateway.calls)
+        assert made.keys() == {"r/first/toolu_1", "r/first/toolu_2", "r/second/toolu_1"}
+        assert {made[key] for key in answered} <= {1}
         assert gateway.marks()[-2:] == [("r/first", "finished"), ("r/second", "finished")]
     await journal.close()
     assert number > 20

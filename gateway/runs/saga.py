@@ -108,12 +108,12 @@ class Runs:
     ) -> bool:
         """`active` (renew the lease; 0: none), `finished` (closed, nothing is kept), `failed` (to be undone).
 
-        False when the run is over already, unless that is just what is said of it: who asks again may have lost the
-        answer. `why` says who: agent, operator, lease.
+        False when the run is over already, unless its agent says just that of it again: the answer may have been lost.
+        `why` says who: agent, operator, lease.
         """
         row = locked(connection, agent, run)
         if row is not None and row.state != "active":
-            return row.state in _MEANT.get(state, ())
+            return why == "agent" and row.state in _MEANT.get(state, ())
         now = self._clock()
         if row is None:
             self._open(connection, agent, run, lease, calls=0)

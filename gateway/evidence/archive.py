@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -86,7 +87,7 @@ class Archive:
     def _write(self, chain: str) -> Written | None:
         """The next file of this chain; None when nothing is old enough. Never the last event of a chain."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = self.folder / f".{quote(chain, safe='')}.{os.getpid()}.part"
+        aside = self.folder / f".{quote(chain, safe='')}.{secrets.token_hex(4)}.part"
         try:
             return self._filled(chain, aside)
         finally:

@@ -9,7 +9,8 @@ from evidence_parts import NOW, Log, places, some
 from sqlalchemy import text
 
 from gateway.evidence.archive import Archive, Broken, Transact
-from gateway.evidence.lines import row_of
+from gateway.evidence.lines import line_of, row_of
+from gateway.evidence.rows import Rows
 
 
 def archive(log: Log, keep: float = 3600.0, now: float = NOW + 5000) -> Archive:
@@ -135,3 +136,71 @@ def test_an_archive_that_is_gone_is_told(log: Log, tmp_path: Path) -> None:
         path.rename(tmp_path / path.name)
     report = log.verify(archive=log.folder / "archive")
     assert not report.faults and any("events 1 to 400 of chain main" in note for note in report.notes)
+
+
+def often_archived(log: Log) -> list[Path]:
+    """Files of an archive, what names the first of them having been archived itself."""
+    log.write(some(600))
+    for now in (NOW + 3800, NOW + 4000, NOW + 10**6, NOW + 2 * 10**6):
+        archive(log, now=now).look(by_hand(log))
+        log.write(some(10, now))
+        log.checkpoint()
+    return sorted((log.folder / "archive").iterdir())
+
+
+def test_archives_are_proved_when_those_before_them_were_moved_elsewhere(log: Log) -> None:
+    files = often_archived(log)
+    report = log.verify(archive=log.folder / "archive")
+    assert not report.faults and not report.notes
+    for path in files[:3]:
+        content = path.read_bytes()
+        path.unlink()
+        report = log.verify(archive=log.folder / "archive")
+        assert not report.faults, path.name
+        assert any("in archives that were not read" in note for note in report.notes)
+        if path is files[1]:
+            path.write_bytes(content)  # from here on one is missing in the middle
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (b'"seq":6,', b'"seq":9,'),
+        (b'"tool":"note"', b'"tool":"refund","tool":"note"'),
+        (b'"n":6,', b'"n":null,'),
+        (b'"chain":"main","n":6,', b'"chain":null,"n":null,'),
+        (b'"chain":"main","n":6,', b'"chain":null,"n":6,'),
+    ],
+)
+def test_archives_that_are_named_by_events_in_later_ones_are_compared_with_them(
+    log: Log, was: bytes, becomes: bytes
+) -> None:
+    first = often_archived(log)[0]
+    lines = first.read_bytes().splitlines(keepends=True)
+    assert was in lines[5]
+    first.write_bytes(b"".join([*lines[:5], lines[5].replace(was, becomes), *lines[6:]]))
+    assert any("is not the file" in fault.what for fault in log.verify(archive=first.parent).faults)
+
+
+def test_files_that_no_event_tells_of_are_told(log: Log) -> None:
+    first = often_archived(log)[0]
+    lines = first.read_bytes().splitlines(keepends=True)
+    (first.parent / "zz.jsonl").write_bytes(lines[0].replace(b"SKU-0", b"SKU-1"))
+    report = log.verify(archive=first.parent)
+    assert not report.faults and report.notes == ["zz.jsonl is named by no event that was read"]
+
+
+@pytest.mark.parametrize("way", ["twice", "no chain", "before chains"])
+def test_lines_that_no_export_has_are_found(log: Log, way: str) -> None:
+    log.write(some(20))
+    log.checkpoint()
+    with log.store.database.connect() as connection:
+        lines = [line_of(row) for row in Rows(connection).after("main", 0, 100)]
+    assert not log.verification().of_lines("export", lines).faults
+    apart = lines[4].replace(b'"chain":"main","n":5,', b'"chain":null,"n":5,')
+    edited = {
+        "twice": [*lines[:4], lines[4].replace(b'"tool":', b'"tool":"refund","tool":'), *lines[5:]],
+        "no chain": [*lines[:4], apart, *lines[4:]],
+        "before chains": [apart.replace(b'"n":5,', b'"n":null,'), *lines],
+    }[way]
+    assert log.verification().of_lines("export", edited).faults

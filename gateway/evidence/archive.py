@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ _FILE = 100_000
 _READ = 2000
 _DROPPED = 500
 """Events that one transaction drops: calls wait for it."""
+_LEFT = 86400
+"""Seconds after which half a file is what a crash left behind."""
 
 Transact = Callable[[Callable[[Connection], None]], None]
 """Does a piece of work, whole, and returns when it is durable. Raises Unrecorded or SQLAlchemyError."""
@@ -71,6 +74,9 @@ class Archive:
 
     def look(self, transact: Transact) -> list[Written]:
         """Move what is old; the files that were written. Blocks. Raises Broken, OSError, and as `transact`."""
+        for left in self.folder.glob(".*.part"):
+            if time.time() - left.stat().st_mtime > _LEFT:
+                left.unlink(missing_ok=True)
         with self.store.database.connect() as connection:
             chains, begun = Rows(connection).heads(), announced(connection)
         for chain, (n, _) in begun.items():

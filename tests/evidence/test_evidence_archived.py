@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 from evidence_parts import NOW, Log, places, some
 from sqlalchemy import text
 
+from gateway.events import event_row
 from gateway.evidence.archive import Archive, Broken, Transact
 from gateway.evidence.lines import line_of, row_of
 from gateway.evidence.rows import Rows
+from gateway.story import tell
 
 
 def archive(log: Log, keep: float = 3600.0, now: float = NOW + 5000) -> Archive:
@@ -86,6 +90,17 @@ def test_what_was_interrupted_is_ended_at_the_next_look(log: Log, step: int) -> 
     archive(log).look(by_hand(log))
     report = log.verify(archive=log.folder / "archive")
     assert not report.faults and {first for first, _ in report.chains.values()} == {1401}
+
+
+def test_half_a_file_that_a_crash_left_is_removed_when_nobody_writes_it_any_more(log: Log) -> None:
+    filled(log)
+    folder = log.folder / "archive"
+    folder.mkdir()
+    for name, age in (("left", 90_000), ("written", 10)):
+        (folder / f".main.{name}.part").write_bytes(b"{")
+        os.utime(folder / f".main.{name}.part", (time.time() - age,) * 2)
+    archive(log).look(by_hand(log))
+    assert [path.name for path in folder.glob(".*")] == [".main.written.part"]
 
 
 def test_nothing_is_archived_that_is_not_what_was_written(log: Log) -> None:
@@ -204,3 +219,9 @@ def test_lines_that_no_export_has_are_found(log: Log, way: str) -> None:
         "before chains": [apart.replace(b'"n":5,', b'"n":null,'), *lines],
     }[way]
     assert log.verification().of_lines("export", edited).faults
+
+
+def test_a_run_of_which_only_an_end_is_left_has_no_story(log: Log) -> None:
+    outcome = {"outcome": "ok", "ms": 1.0, "result": None}
+    log.write([event_row(NOW, "outcome", outcome, call="c", agent="ada", server="shop", tool="note", run="R-9")])
+    assert tell(log.store, "ada", "R-9") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A log so long that to look through it takes longer than the writer waits for a statement, or a lock."""
+    """A log so long that to look through it takes longer than the writer waits."""
     looked: list[str] = []
     find = replicas.unfinished
 
@@ -101,6 +102,25 @@ async def test_calls_of_a_process_that_has_the_name_of_a_dead_one_go_on(postgres
     await third.replicas._bury(gone)
     ends = {event["call"]: event["outcome"] for event in third.books.told("outcome")}
     assert ends == {"late": "unknown"}
+
+
+async def test_calls_wait_for_a_turn_as_long_as_their_callers_do(postgresql: Place, stack: ExitStack) -> None:
+    """On a machine that is short of breath the turns of some replicas take a second."""
+    process = Process(postgresql, "one", "o")
+    process.begin(stack)
+    other = Books(postgresql)
+    stack.callback(other.store.stop)
+    taken = threading.Event()
+
+    def slow(connection: Connection) -> None:
+        taken.set()
+        connection.execute(text("SELECT pg_sleep(1)"))
+
+    turn = asyncio.create_task(asyncio.to_thread(other.store.run, slow))
+    await asyncio.to_thread(taken.wait)
+    await process.books.made(call("c1", key="k1"))
+    await turn
+    assert process.books.told("gap") == []
 
 
 async def test_one_that_left_does_not_come_back_with_its_next_beat(postgresql: Place, stack: ExitStack) -> None:

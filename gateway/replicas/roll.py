@@ -55,7 +55,7 @@ class Replica:
 
 
 def listed(store: Store) -> list[Replica]:
-    """All that are known, the longest known first; none on SQLite, which one process works with."""
+    """All that are known, the longest known first. PostgreSQL only."""
     return [_replica(row) for row in store.read(_known())]
 
 

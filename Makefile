@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is git, make, python3 (3.11 or newer) and pip: uv comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test serve secrets check node bench clean
+.PHONY: help install demo test serve secrets check node bench bench-agentdojo clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 SECRETS := $(or $(TOOLGATE_SECRETS),var/secrets)
 
 help:            ## list what can be made
-	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.13 ..." >&2; exit 1; }
@@ -53,5 +53,13 @@ tests/node_modules/.installed: tests/package.json tests/package-lock.json
 bench: install   ## measure what the gateway adds to a call (more in bench/)
 	$(BIN)/python bench/overhead.py
 
+# AgentDojo and what it needs are 250 MB that nothing else uses: they have an environment of their own.
+.venv-bench/.installed: $(UV) pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --quiet --frozen --no-default-groups --group bench --python $(BIN)/python
+	@touch $@
+
+bench-agentdojo: .venv-bench/.installed  ## measure what policies stop when an agent is hijacked: bench/agentdojo/README.md
+	.venv-bench/bin/python bench/agentdojo/replay.py
+
 clean:
-	rm -rf .venv tests/node_modules var dist
+	rm -rf .venv .venv-bench tests/node_modules var dist

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from gateway import order
+from gateway import hints, order
 from gateway.admin.site import Admin
 from gateway.aside import aside, end
 from gateway.breakers import Breakers
@@ -109,6 +109,7 @@ class Gateway:
         self.reload = Reload(folder, seen, lambda: build(config, offered()), self._adopt, failed, self.metrics)
         self.watch = Watch(self.audience, self.upstreams)
         self.settled = False
+        self._hint = asyncio.Event()
         self.parking = Parking(config.gateway.ask_timeout, self.state.owner)
         self.door = self._door()
         state, catalog = self.state, self.catalog
@@ -167,7 +168,9 @@ class Gateway:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        find = partial(address_of, self.store, state.owner)
+        def find(owner: str | None, task: str | None) -> Awaitable[str | None]:
+            return self.store.look(partial(address_of, self.store, state.owner, owner, task))
+
         forwarding = Forwarding(state.owner, find) if config.shared else None
         modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body, forwarding)
         visitors = Visitors.of(config.gateway.hosts, config.gateway.allowed_origins)
@@ -203,6 +206,7 @@ class Gateway:
         on_duty, unknown = self.replicas.on_duty, self.metrics.unknown_outcomes.set
         work += [self.state.approvals.run(self.metrics, on_duty), self.state.ledger.run(unknown, on_duty)]
         work += [self.admin.run(), self._evict(), self.breakers.run(), self.evidence.run()]
+        work.append(hints.follow(self.store, self._hinted))
         work.append(Gauges(self.store, self.metrics, lambda: self.policy).run())
         beating = loop.create_task(self.replicas.run())
         tasks = [loop.create_task(coroutine) for coroutine in work]
@@ -231,7 +235,10 @@ class Gateway:
     async def _refresh(self) -> None:
         started = time.monotonic()
         while True:
-            await asyncio.sleep(_REFRESH)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH):
+                    await self._hint.wait()
+            self._hint.clear()
             try:
                 await aside(self.tokens.refresh_if_changed)
                 self.door.evict(self.tokens.valid)
@@ -242,6 +249,12 @@ class Gateway:
             except Exception:  # whatever it is: were this task to end, revoked tokens would stay in force
                 log.exception("tokens and pins could not be looked at again")
             self.settled = self.settled or self._all_tried() or time.monotonic() - started > _SETTLE
+
+    def _hinted(self, topic: str) -> None:
+        if topic == "tickets":
+            self.state.approvals.hinted()
+        else:
+            self._hint.set()
 
     async def _evict(self) -> None:
         """Tokens run out, also while the database does not answer and nothing can be looked at."""

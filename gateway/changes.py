@@ -10,12 +10,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, select, update
+from sqlalchemy import Connection, Executable, Row, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store import Store
 from gateway.tables import versions
 
+CHANNEL = "toolgate_changes"
+"""Of PostgreSQL's NOTIFY, where topics are named as they change: see `gateway.hints`."""
 _FAREWELL = 1.0
 
 
@@ -23,6 +25,8 @@ def bump(connection: Connection, topic: str) -> int:
     """The next version of `topic`, as part of the transaction that changes it. Whoever comes second waits."""
     changed = update(versions).where(versions.c.topic == topic).values(n=versions.c.n + 1).returning(versions.c.n)
     n: int = connection.execute(changed).scalar_one()
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, topic)))
     return n
 
 

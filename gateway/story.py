@@ -148,6 +148,8 @@ def tell(store: Store, agent: str, run: str, most: int | None = None) -> Story |
     row = next(iter(store.read(select(runs.c.state, runs.c.why).where(runs.c.agent == agent, runs.c.run == run))), None)
     state, why = (None, None) if row is None else (row.state, row.why)
     entries = _Told().all(found[:most])
+    if not entries:
+        return None  # the end of a call whose beginning was archived
     return Story(agent, run, state, why, tuple(entries), most is None or len(found) <= most)
 
 

@@ -23,9 +23,13 @@ from gateway.events import EventRow, insert_events
 log = logging.getLogger("toolgate.store")
 
 PATIENCE = 1.5
-"""Seconds an append may wait; the caller must hear within two that nothing can be written."""
+"""Seconds an append may wait without any group being written; the caller must hear within two that nothing can be."""
 _BUSY = 0.7
 """Seconds the writer waits for another process's lock: an append may have to sit through two such waits."""
+_BUSY_SHARED = 1.4
+"""The same where replicas take turns: on a busy machine that of several others takes so long, and who asks again for a
+turn is the last in the queue. A caller's patience is not longer.
+"""
 _TRY_AGAIN = 0.5
 """Seconds between attempts to write while nothing could be written and nobody asks."""
 
@@ -40,11 +44,12 @@ What it raises undoes what it did, and is its caller's.
 
 @dataclass(slots=True, eq=False)
 class Waiting(Generic[T]):
-    """An event or a piece of work that waits to be written. `given_up`: the caller was told no, so it must not be
-    written any more. Nobody waits for one without `done` and `loop`.
+    """An event or a piece of work that waits to be written, `since` when, monotonic. `given_up`: the caller was told
+    no, so it must not be written any more. Nobody waits for one without `done` and `loop`.
     """
 
     task: EventRow | Work[T]
+    since: float = 0.0
     done: asyncio.Future[T] | None = None
     loop: asyncio.AbstractEventLoop | None = None
     timer: asyncio.TimerHandle | None = None
@@ -67,6 +72,7 @@ class Writer:
         self._clock = clock
         self._failed_at = 0.0
         self._stalled = False
+        self._moved = 0.0
         self._queue: queue.SimpleQueue[Waiting[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -88,13 +94,19 @@ class Writer:
         if self._stalled:
             _refuse(done)
             return done
-        waiting = Waiting(task, done, loop)
+        waiting = Waiting(task, time.monotonic(), done, loop)
         waiting.timer = loop.call_later(PATIENCE, self._give_up, waiting)
         self._queue.put(waiting)
         return done
 
     def _give_up(self, waiting: Waiting[Any]) -> None:
-        """Tell the caller no; until the writer moves again, the next ones are told at once."""
+        """Tell the caller no; until the writer moves again, the next ones are told at once. One that only waits for its
+        turn, while others are written, goes on waiting.
+        """
+        if waiting.loop is not None and self._moved >= waiting.since:
+            waiting.since = time.monotonic()
+            waiting.timer = waiting.loop.call_later(PATIENCE, self._give_up, waiting)
+            return
         waiting.given_up = self._stalled = True
         self._fail("Stalled")
         _finish([waiting], self.failed)
@@ -102,7 +114,7 @@ class Writer:
     def _write_forever(self) -> None:
         chain = self._database.new_chain()
         connection: Connection | None = None
-        closing = False
+        shared, closing = self._database.postgresql, False
         while not closing:
             taken = self._gather()
             closing = None in taken
@@ -110,7 +122,7 @@ class Writer:
             if not group and self.failed is None:
                 continue
             try:
-                connection = connection or self._database.writing(_BUSY)
+                connection = connection or self._database.writing(_BUSY_SHARED if shared else _BUSY)
                 self._commit(connection, chain, group)
             except Exception as error:  # whatever it is, the thread must live to write the next group
                 chain.forget()
@@ -155,6 +167,7 @@ class Writer:
             log.warning("events can be written again")
         # What stalled meanwhile is put on record by the next round, which comes by itself.
         self._on_commit(len(group), time.perf_counter() - started)
+        self._moved = time.monotonic()
 
     def _work_through(self, connection: Connection, chain: Chain, group: list[Waiting[Any]]) -> None:
         """Write a group with work in it. Raises, and has written nothing, when the database cannot be written."""

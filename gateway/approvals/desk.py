@@ -199,3 +199,7 @@ class Approvals:
         if self._touched:
             self._touched = False
             self._waiting.wake()
+
+    def hinted(self) -> None:
+        """Tickets changed somewhere: those who wait look now. From any thread."""
+        self._waiting.wake()

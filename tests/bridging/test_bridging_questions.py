@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mcp.types as t
@@ -11,7 +13,7 @@ import pytest
 from bridging_clients import Answers, Era, call, connected, refusal, text, until
 from mcp import InputRequiredRoundsExceededError, MCPError
 from wire import envelope, messages, wired
-from workbench import ASK_TIMEOUT, KINDS, Bench
+from workbench import ASK_TIMEOUT, KINDS, Bench, open_bench
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
@@ -38,6 +40,13 @@ MISSING = [
     ("sample", "elicitation", "sampling/createMessage"),
     ("roots", "elicitation", "roots/list"),
 ]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One of its own, whose process has worked for nobody but ada: else it could ask nobody."""
+    with open_bench(tmp_path_factory.mktemp("questions")) as opened:
+        yield opened
 
 
 @each_era
@@ -164,18 +173,6 @@ async def test_questions_of_two_agents_at_once_are_kept_apart(bench: Bench, tag:
             assert not (await go_on(client, "ask", tag, asked)).is_error
 
 
-async def test_a_process_that_cannot_say_which_call_asks_gets_no_answer(bench: Bench, tag: str) -> None:
-    """Over stdio a question does not tell the call it belongs to: with two in flight, nobody can be asked safely."""
-    async with (
-        connected(bench.url("stdio"), bench.headers("ada"), "modern", Answers()) as (ada, _),
-        connected(bench.url("stdio"), bench.headers("bob"), "modern", Answers()) as (bob, heard),
-    ):
-        asked = await begin(ada, "ask", tag)
-        refused = await call(bob, "ask", {"tag": "bob's"})
-        assert refusal(refused)["reason"] == "upstream_error" and heard.asked == []
-        assert not (await go_on(ada, "ask", tag, asked)).is_error
-
-
 async def nothing_runs(bench: Bench) -> None:
     """Wait until the gateway itself says that no call is left."""
     await until(lambda: "toolgate_calls_in_flight 0.0" in bench.metrics())
@@ -228,3 +225,16 @@ async def test_an_answer_that_is_none_is_the_clients_fault_not_the_gateways(benc
                         assert (await wire.send("POST", answer, session))[0] == 202
     refused = refusal(told[-1]["result"])
     assert refused["reason"] in ("unbridgeable", "upstream_error")
+
+
+async def test_a_process_that_cannot_say_which_call_asks_gets_no_answer(tmp_path: Path, tag: str) -> None:
+    """Over stdio a question does not tell the call it belongs to: with two in flight, nobody can be asked safely."""
+    with open_bench(tmp_path) as bench:
+        async with (
+            connected(bench.url("stdio"), bench.headers("ada"), "modern", Answers()) as (ada, _),
+            connected(bench.url("stdio"), bench.headers("bob"), "modern", Answers()) as (bob, heard),
+        ):
+            asked = await begin(ada, "ask", tag)
+            refused = await call(bob, "ask", {"tag": "bob's"})
+            assert refusal(refused)["reason"] == "upstream_error" and heard.asked == []
+            assert not (await go_on(ada, "ask", tag, asked)).is_error

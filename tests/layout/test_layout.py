@@ -18,6 +18,7 @@ FLOORS = (
         *(
             "chain",
             "changes",
+            "hints",
             "database",
             "config",
             "config_checks",

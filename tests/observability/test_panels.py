@@ -124,6 +124,17 @@ async def work(gateway: GatewayProcess, gone: Shop) -> None:
             await client.call("gone__note", {"text": "x"})
 
 
+async def again(gateway: GatewayProcess) -> None:
+    """More of what panels show the rate of: what was there at the first scrape has not grown since."""
+    async with pool() as session:
+        client = Modern(session, gateway.url(), gateway.headers("ada"))
+        for number in range(20):
+            await client.call("shop__note", {"text": f"again {number}"})
+            await client.call("shop__absent", {})
+            await client.call("gone__note", {"text": "x"})
+        await client.tools()
+
+
 def decide(gateway: GatewayProcess) -> None:
     """Approve the first ticket there is."""
 
@@ -155,6 +166,7 @@ def watched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Itera
             decide(gateway)
             (folder / "policies" / "ada.toml").write_text(POLICY.replace("max = 100", "max = 90"))
             wait_until(lambda: made.ask('toolgate_config_reloads_total{result="swapped"} > 0'), PATIENCE)
+            asyncio.run(again(gateway))
             yield made
 
 

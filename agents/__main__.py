@@ -1,206 +1,124 @@
-"""`python -m agents`: run the order pipeline, or one agent on one task."""
+"""`python -m agents`: run agents, go on with runs that were left, and look at what they did."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import math
 import os
+import sqlite3
 import sys
-import uuid
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator
-
-from agents.loop import PATIENCE, Agent
-from agents.model import DEFAULT_MODEL, SCRIPTED, Model, ModelUnavailable, open_model
-from agents.order import JOBS, ORDER, order_stages
-from agents.pipeline import Report, run_pipeline
-from agents.progress import Progress, order_summary, run_summary
+from agents import driving, looking
+from agents.given import DEFAULT_GATEWAY, DEFAULT_JOURNAL, UsageError, identity, lease, seconds
+from agents.journal import Taken
+from agents.model import DEFAULT_MODEL, ModelUnavailable
 from agents.run import Limits
+from agents.tools import reason
 
-DEFAULT_GATEWAY = "http://127.0.0.1:8080/mcp"
-LOOP_SYSTEM = """You are the agent {name}. Do the task you are given with the tools you are offered.
-When a tool is refused or fails for good, do not look for a way around it: say what was refused and why."""
-
-
-class UsageError(Exception):
-    """The command cannot be run as it was given; the text names all that is wrong and how to mend it."""
+PATIENCE = 3600.0
+"""Seconds that people have to decide before a command gives up waiting; the run can be gone on with later."""
+Command = Callable[[argparse.Namespace, Mapping[str, str]], Coroutine[Any, Any, int]]
 
 
 def main(argv: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command; 0 when the run completed, 1 when it failed, 2 when the command is wrong."""
-    arguments = _parser().parse_args(argv)
+    """Run the command; 0 when the run completed, 1 when it failed, 2 when the command is wrong, 3 when it waits."""
+    arguments = parser().parse_args(argv)
     try:
         return int(asyncio.run(arguments.command(arguments, environ)))
     except (UsageError, ModelUnavailable) as error:
         print(f"agents: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("agents: interrupted; what was done so far is taken back only where a --lease runs out", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not isinstance(_first(error), Taken | ValueError | sqlite3.Error) and not _of_psycopg(_first(error)):
+            raise
+        print(f"agents: {reason(error)}", file=sys.stderr)
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="order|loop")
-    order = commands.add_parser("order", help="run an order through the five specialists")
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _of_psycopg(error: BaseException) -> bool:
+    """It is there only where a journal needs it; where it is missing is an error of the command."""
+    return type(error).__module__.startswith("psycopg") or getattr(error, "name", None) == "psycopg"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
+    commands = made.add_subparsers(required=True, metavar="order|loop|desk|resume|list|show|replay|stats")
+
+    def command(name: str, run: Command, told: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=told, description=told)
+        added.add_argument(
+            "--journal", metavar="PATH|URL", help=f"where runs are kept: TOOLGATE_JOURNAL, else {DEFAULT_JOURNAL}"
+        )
+        added.set_defaults(command=run)
+        return added
+
+    order = command("order", driving.order, "run an order through the five specialists")
     order.add_argument("--file", required=True, type=Path, help="the order, a JSON file")
-    order.set_defaults(command=_order)
-    loop = commands.add_parser("loop", help="run one agent on one task")
-    loop.add_argument("--task", required=True, help="what the agent is to do")
+    loop = command("loop", driving.loop, "run one agent on one task")
     loop.add_argument("--agent", required=True, metavar="NAME", help="whose token to use")
-    loop.set_defaults(command=_loop)
-    for command in (order, loop):
-        command.add_argument("--gateway", metavar="URL", help=f"TOOLGATE_URL, else {DEFAULT_GATEWAY}")
-        command.add_argument("--tokens", type=Path, metavar="FILE", help="JSON object: agent to token")
-        command.add_argument("--model", default=DEFAULT_MODEL, help=f"{DEFAULT_MODEL}, or scripted:NAME")
-        command.add_argument("--max-cost", type=float, default=math.inf, metavar="USD", help="per agent")
-        command.add_argument(
-            "--lease",
-            type=_seconds,
-            metavar="SECONDS",
-            help="have runs undone when this process is gone for so long",
-        )
-        command.add_argument("--json", action="store_true", help="result as JSON, progress on stderr")
-    return parser
+    desk = command("desk", driving.desk, "answer a customer by the support desk")
+    for each in (loop, desk):
+        each.add_argument("--task", required=True, help="what is to be done")
+    for each in (order, loop, desk):
+        each.add_argument("--run", type=identity, metavar="ID", help="the run's id; one that exists is gone on with")
+        _driving(each)
+    resume = command("resume", driving.resume, "go on with a run that waits, or was interrupted")
+    which = resume.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", nargs="?", metavar="RUN")
+    which.add_argument("--all", action="store_true", help="every run that can be gone on with, one after another")
+    resume.add_argument(
+        "--take-over", action="store_true", help="do not wait until a process that is gone is forgotten"
+    )
+    replay = command("replay", looking.replay_run, "drive what is on record again, and see that it comes out the same")
+    replay.add_argument("run", metavar="RUN", help="a run, or a part of one: RUN/PART")
+    replay.add_argument("--until", type=_turn, metavar="TURN", help="only so far; prints the conversation")
+    replay.add_argument("--live-from", type=_turn, metavar="TURN", help="go on from there as a new run, for real")
+    for each in (resume, replay):
+        _driving(each, again=True)
+    listing = command("list", looking.list_runs, "the runs there are")
+    listing.add_argument("--json", action="store_true")
+    show = command("show", looking.show, "what happened in a run")
+    show.add_argument("run", metavar="RUN", help="a run, or a part of one: RUN/PART")
+    show.add_argument("--html", type=Path, metavar="FILE", help="as a page")
+    stats = command("stats", looking.show_stats, "how all runs are, taken together")
+    stats.add_argument("--prometheus", type=Path, metavar="FILE", help="write metrics for a text file collector")
+    stats.add_argument("--push", metavar="URL", help="give metrics to a Pushgateway")
+    return made
 
 
-async def _order(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    order = _read_order(arguments.file)
-    tokens = _tokens(list(JOBS), arguments.tokens, environ)
-    gateway = _gateway(arguments, environ)
-    progress = Progress(sys.stderr if arguments.json else sys.stdout)
-    async with open_model(arguments.model, environ) as model:
-        _announce(model, progress)
-        stages = order_stages(
-            lambda name, job, system: Agent(
-                name=name,
-                job=job,
-                system=system,
-                token=tokens[name],
-                gateway=gateway,
-                model=model,
-                limits=Limits(cost=arguments.max_cost, lease=arguments.lease),
-                on_event=progress,
-            )
-        )
-        run_id = f"{order['order_id']}-{uuid.uuid4().hex[:8]}"
-        report = await run_pipeline(stages, {"order": order}, run_id=run_id, on_event=progress)
-    print(_json(report) if arguments.json else order_summary(order["order_id"], report))
-    return 0 if report.completed else 1
+def _driving(command: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Options of what drives a run; `again`: those left out are as the run was begun."""
+    command.add_argument("--gateway", metavar="URL", help=f"TOOLGATE_URL, else {DEFAULT_GATEWAY}")
+    command.add_argument("--tokens", type=Path, metavar="FILE", help="JSON object: agent to token")
+    model = None if again else DEFAULT_MODEL
+    command.add_argument("--model", default=model, help=f"{DEFAULT_MODEL}, or scripted:NAME")
+    command.add_argument("--max-cost", type=float, metavar="USD", help="per agent")
+    turns = None if again else Limits().max_turns
+    command.add_argument("--max-turns", type=_turn, default=turns, metavar="N", help="per agent")
+    told = "how long to wait for people (%(default)g)"
+    command.add_argument("--wait", type=seconds, default=PATIENCE, metavar="SECONDS", help=told)
+    if not again:
+        told = "have runs undone when this process is gone for so long"
+        command.add_argument("--lease", type=lease, metavar="SECONDS", help=told)
+    command.add_argument("--json", action="store_true", help="result as JSON, progress on stderr")
 
 
-async def _loop(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    name = arguments.agent
-    token = _tokens([name], arguments.tokens, environ)[name]
-    gateway = _gateway(arguments, environ)
-    progress = Progress(sys.stderr if arguments.json else sys.stdout)
-    async with open_model(arguments.model, environ) as model:
-        _announce(model, progress)
-        agent = Agent(
-            name=name,
-            job="Does one task.",
-            system=LOOP_SYSTEM.format(name=name),
-            token=token,
-            gateway=gateway,
-            model=model,
-            limits=Limits(cost=arguments.max_cost, lease=arguments.lease),
-            on_event=progress,
-        )
-        run = await agent.run(arguments.task, run_id=f"{name}-{uuid.uuid4().hex[:8]}")
-        await agent.wait(run, PATIENCE)
-    if arguments.json:
-        keys = ("id", "agent", "model", "outcome", "detail", "text", "turns", "tokens", "cost")
-        print(json.dumps({key: getattr(run, key) for key in keys}, indent=2))
-    else:
-        print(run.text or f"{run.outcome}: {run.detail}", f"{name}: {run_summary(run)}", sep="\n")
-    return 0 if run.outcome == "end_turn" else 1
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError("a lease is from 1 second to a day (86400)")
-    return seconds
-
-
-def _announce(model: Model, progress: Progress) -> None:
-    if model.name.startswith(SCRIPTED):
-        progress.say(f"The model is scripted ({model.name}): no real model is asked, no cost is known.")
-    else:
-        progress.say(f"The model is {model.name}.")
-
-
-def _gateway(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    url = str(arguments.gateway or environ.get("TOOLGATE_URL") or DEFAULT_GATEWAY)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"the gateway's address {url!r} is no http(s) URL; give one like {DEFAULT_GATEWAY}")
-    return url
-
-
-def _tokens(agents: list[str], file: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The token of each agent, from the file, else from TOOLGATE_TOKEN_<AGENT>."""
-    given = _read_json(file) if file else {}
-    if not isinstance(given, dict):
-        raise UsageError(f"{file} should be a JSON object that maps each agent to its token")
-    found = {name: given.get(name) or environ.get(_variable(name)) for name in agents}
-    wrong = [name for name, token in found.items() if not isinstance(token, str) or not token.isascii()]
-    if wrong:
-        wanted = ", ".join(f"{name} ({_variable(name)})" for name in wrong)
-        raise UsageError(
-            f"no token for {wanted}; put each in the --tokens file or in its variable. "
-            "`toolgate token create` makes one"
-        )
-    return {name: str(token) for name, token in found.items()}
-
-
-def _variable(agent: str) -> str:
-    return f"TOOLGATE_TOKEN_{agent.upper().replace('-', '_')}"
-
-
-def _read_order(file: Path) -> dict[str, Any]:
-    order = _read_json(file)
-    errors = sorted(Draft202012Validator(ORDER).iter_errors(order), key=lambda error: error.json_path)
-    if errors:
-        problems = "; ".join(f"{error.json_path}: {error.message}" for error in errors)
-        raise UsageError(f"{file} is not an order: {problems}. See agents/examples/order.json")
-    return dict(order)
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{file} is not JSON: {error}") from None
-
-
-def _json(report: Report) -> str:
-    stages = [
-        {
-            "stage": result.stage,
-            "completed": result.output is not None,
-            "reason": result.reason,
-            "output": result.output,
-            "retries": result.retries,
-            "outcome": result.run.outcome,
-            "turns": result.run.turns,
-            "tokens": result.run.tokens,
-            "cost": result.run.cost,
-        }
-        for result in report.results
-    ]
-    undone = [asdict(undone) for undone in report.undone]
-    whole = {"run": report.run, "completed": report.completed, "stages": stages, "undone": undone}
-    return json.dumps(whole, indent=2)
+def _turn(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("turns are counted from 1")
+    return number
 
 
 if __name__ == "__main__":

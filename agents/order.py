@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.loop import Agent
-from agents.pipeline import Known, Stage, accept
+from agents.agent import Agent
+from agents.pipeline import Known, Pipeline, Stage, accept
+from agents.runs import Runs
 
 
 def shape(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -87,32 +88,32 @@ SCHEMAS = {
 
 BRIEFS: dict[str, Callable[[Known], dict[str, Any]]] = {
     "validation": lambda known: {
-        "items": known["order"]["items"],
-        "address": known["order"]["customer"]["address"],
+        "items": known["task"]["items"],
+        "address": known["task"]["customer"]["address"],
     },
     "inventory": lambda known: {
-        "order_id": known["order"]["order_id"],
+        "order_id": known["task"]["order_id"],
         "items": known["validation"]["items"],
     },
     "pricing": lambda known: {
         "items": known["validation"]["items"],
-        "promo_code": known["order"].get("promo_code"),
-        "currency": known["order"]["currency"],
+        "promo_code": known["task"].get("promo_code"),
+        "currency": known["task"]["currency"],
         "weight_grams": known["validation"]["weight_grams"],
         "country": known["validation"]["address"]["country"],
         "region": known["validation"]["address"].get("region"),
     },
     "payment": lambda known: {
-        "order_id": known["order"]["order_id"],
-        "card_token": known["order"]["card_token"],
+        "order_id": known["task"]["order_id"],
+        "card_token": known["task"]["card_token"],
         "amount": known["pricing"]["total"],
         "currency": known["pricing"]["currency"],
     },
     "fulfillment": lambda known: {
-        "order_id": known["order"]["order_id"],
+        "order_id": known["task"]["order_id"],
         "items": known["validation"]["items"],
         "address": known["validation"]["address"],
-        "customer": {name: known["order"]["customer"][name] for name in ("name", "email")},
+        "customer": {name: known["task"]["customer"][name] for name in ("name", "email")},
         "total": known["pricing"]["total"],
         "currency": known["pricing"]["currency"],
     },
@@ -121,7 +122,7 @@ BRIEFS: dict[str, Callable[[Known], dict[str, Any]]] = {
 
 def same_items(known: Known, output: dict[str, Any]) -> str | None:
     """The validated items are those of the order."""
-    return None if output["items"] == known["order"]["items"] else "items are not those of the order"
+    return None if output["items"] == known["task"]["items"] else "items are not those of the order"
 
 
 def all_reserved(known: Known, output: dict[str, Any]) -> str | None:
@@ -133,8 +134,8 @@ def all_reserved(known: Known, output: dict[str, Any]) -> str | None:
 
 def adds_up(known: Known, output: dict[str, Any]) -> str | None:
     """The total is the sum of its parts, in the order's currency."""
-    if output["currency"] != known["order"]["currency"]:
-        return f"the currency is not the order's, {known['order']['currency']}"
+    if output["currency"] != known["task"]["currency"]:
+        return f"the currency is not the order's, {known['task']['currency']}"
     total = output["subtotal"] - output["discount"] + output["tax"] + output["shipping"]
     return None if output["total"] == total else f"total is {output['total']}, its parts are {total}"
 
@@ -162,9 +163,10 @@ def system(name: str) -> str:
     return SYSTEM.format(name=name, job=JOBS[name], how=HOW[name])
 
 
-def order_stages(make_agent: Callable[[str, str, str], Agent]) -> list[Stage]:
-    """The five stages; `make_agent(name, job, system prompt)` gives each its agent."""
-    return [_stage(make_agent(name, job, system(name))) for name, job in JOBS.items()]
+def order_desk(make_agent: Callable[[str, str, str], Agent], runs: Runs) -> Pipeline:
+    """The five stages, whose task is an order; `make_agent(name, job, system prompt)` gives each its agent."""
+    stages = [_stage(make_agent(name, job, system(name))) for name, job in JOBS.items()]
+    return Pipeline(name="order", job="Takes an order through five specialists.", runs=runs, stages=stages)
 
 
 def _stage(agent: Agent) -> Stage:

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agents.compensation import Undone, undo
-from agents.loop import PATIENCE, Agent
-from agents.run import Event, OnEvent, Run, ignore
-from agents.tools import MARK
+from agents.agent import Agent, Runner
+from agents.pattern import Halted, Pattern, halt
+from agents.run import Run
 
 Known = Mapping[str, Any]
-"""What the pipeline was given, and each earlier stage's output under its agent's name."""
+"""The task as `task`, and each earlier stage's output under its name."""
 FAILED = {"type": "object", "properties": {"failed": {"type": "string"}}, "required": ["failed"]}
 """What a stage answers instead when its job cannot be done: why, in one sentence."""
 REJECTED = "Your answer was not accepted: {problem}. Answer again, corrected; repeat no work already done."
@@ -36,107 +34,65 @@ def accept(known: Known, output: dict[str, Any]) -> str | None:
 class Stage:
     """One specialist's part: `brief` picks what it is told, `check` says what is wrong beyond the schema.
 
-    An answer that does not pass goes back into the same conversation, at most `retry_count` times.
+    An agent's answer that does not pass goes back into the same conversation, at most `retry_count` times.
     """
 
-    agent: Agent
-    brief: Callable[[Known], dict[str, Any]]
+    agent: Runner
+    brief: Callable[[Known], Any]
     schema: Mapping[str, Any]
     check: Callable[[Known, dict[str, Any]], str | None] = accept
     retry_count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """What a stage came to. `output` is None when it failed; `reason` then says why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline(Pattern):
+    """Its task is JSON, or text. Its last words are the outputs of all stages, by name, as JSON."""
 
-    stage: str
-    run: Run
-    output: dict[str, Any] | None
-    reason: str
-    retries: int
+    stages: Sequence[Stage]
 
+    def agents(self) -> list[Agent]:
+        return [agent for stage in self.stages for agent in stage.agent.agents()]
 
-@dataclass(slots=True)
-class Report:
-    """Everything a pipeline did, results of completed stages included when a later one failed."""
+    async def work(self, run: Run, task: str) -> str:
+        known: dict[str, Any] = {"task": _parsed(task)}
+        for stage in self.stages:
+            known[stage.agent.name] = await self._stage(run, stage, known)
+        return json.dumps({stage.agent.name: known[stage.agent.name] for stage in self.stages})
 
-    run: str
-    results: list[StageResult] = field(default_factory=list)
-    undone: list[Undone] = field(default_factory=list)
-    unclosed: list[str] = field(default_factory=list)
-    """Runs of a completed pipeline that the gateway does not know to be finished: a lease may still undo them."""
+    async def _stage(self, run: Run, stage: Stage, known: Known) -> dict[str, Any]:
+        name, schema = stage.agent.name, {"anyOf": [stage.schema, FAILED]}
+        await self.runs.tell(run, "stage", {"stage": name, "job": stage.agent.job})
+        part = await self.part(run, name, stage.agent, json.dumps(stage.brief(known)), schema)
+        while True:
+            if not part.ok:
+                raise await self._failed(run, name, halt(part))
+            output, reason, can_mend = _judge(stage, known, part.text)
+            if output is not None:
+                await self.record(run, "staged", {"stage": name, "output": output, "reason": ""})
+                return output
+            if not (can_mend and isinstance(stage.agent, Agent) and part.said <= stage.retry_count):
+                raise await self._failed(run, name, Halted("failed", f"{name}: {reason}"))
+            await self.runs.tell(part, "rejected", {"problem": reason})
+            await stage.agent.say(part, REJECTED.format(problem=reason), schema=schema)
 
-    @property
-    def completed(self) -> bool:
-        return bool(self.results) and self.results[-1].output is not None
-
-
-async def run_pipeline(
-    stages: Sequence[Stage], known: Known, *, run_id: str, on_event: OnEvent = ignore, patience: float = PATIENCE
-) -> Report:
-    """Run the stages in order until one fails, each as a run of its own agent; no run is closed before all have ended.
-
-    Then have them all closed, or undone, latest first. Where a stage waits for people, it does so for `patience`
-    seconds. Never raises for a stage.
-    """
-    report = Report(run_id)
-    async with AsyncExitStack() as held:
-        for stage in stages:
-            await on_event(Event(run_id, stage.agent.name, "stage", {"job": stage.agent.job}))
-            await held.enter_async_context(stage.agent.held(_run_of(run_id, stage)))
-            result = await _run_stage(stage, known, run_id, on_event, patience)
-            report.results.append(result)
-            await on_event(Event(run_id, result.stage, "staged", {"output": result.output, "reason": result.reason}))
-            if result.output is None:
-                break
-            known = {**known, stage.agent.name: result.output}
-        started = [stage for stage, _ in zip(stages, report.results, strict=False)]
-        await (_close if report.completed else _undo)(started, report, on_event)
-    return report
+    async def _failed(self, run: Run, name: str, halted: Halted) -> Halted:
+        if halted.outcome == "failed":
+            reason = str(halted).removeprefix(f"{name}: ")
+            await self.record(run, "staged", {"stage": name, "output": None, "reason": reason})
+        return halted
 
 
-def _run_of(run_id: str, stage: Stage) -> str:
-    return f"{run_id}/{stage.agent.name}"
-
-
-async def _close(stages: Sequence[Stage], report: Report, on_event: OnEvent) -> None:
-    for stage in stages:
-        run = _run_of(report.run, stage)
-        answer = await stage.agent.tell(MARK, run=run, state="finished")
-        if answer is not None and answer.is_error:
-            report.unclosed.append(run)
-            await on_event(Event(report.run, stage.agent.name, "unclosed", {"run": run, "text": answer.text}))
-
-
-async def _undo(stages: Sequence[Stage], report: Report, on_event: OnEvent) -> None:
-    for stage in reversed(stages):  # the failed one too: it may have done something before it failed
-        if undone := await undo(stage.agent, _run_of(report.run, stage)):
-            report.undone.append(undone)
-            await on_event(Event(report.run, stage.agent.name, "undone", asdict(undone)))
-
-
-async def _run_stage(stage: Stage, known: Known, run_id: str, on_event: OnEvent, patience: float) -> StageResult:
-    name, schema = stage.agent.name, {"anyOf": [stage.schema, FAILED]}
-    run = Run(id=_run_of(run_id, stage), agent=name, model=stage.agent.model.name)
-    text, retries = json.dumps(stage.brief(known)), 0
-    while True:
-        await stage.agent.say(run, text, schema=schema)
-        await stage.agent.wait(run, patience, schema=schema)
-        output, reason, can_mend = _judge(stage, known, run)
-        if not can_mend or retries == stage.retry_count:
-            return StageResult(name, run, output, reason, retries)
-        retries += 1
-        await on_event(Event(run.id, name, "rejected", {"problem": reason}))
-        text = REJECTED.format(problem=reason)
-
-
-def _judge(stage: Stage, known: Known, run: Run) -> tuple[dict[str, Any] | None, str, bool]:
-    """(output, reason it is None, whether the model can mend it by answering again)."""
-    if run.outcome != "end_turn":
-        return None, f"{run.outcome}: {run.detail}" if run.detail else run.outcome, False
+def _parsed(task: str) -> Any:
     try:
-        answer = json.loads(run.text)
+        return json.loads(task)
+    except ValueError:
+        return task
+
+
+def _judge(stage: Stage, known: Known, text: str) -> tuple[dict[str, Any] | None, str, bool]:
+    """(output, reason it is None, whether the model can mend it by answering again)."""
+    try:
+        answer = json.loads(text)
     except ValueError as error:
         return None, f"it is not JSON ({error})", True
     if Draft202012Validator(FAILED).is_valid(answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -63,11 +63,11 @@ class Tools:
     `lease` is in seconds. Only an agent that may say how a run ended has one: else a good end would be undone as well.
     """
 
-    client: Client
-    definitions: list[dict[str, Any]]
-    own: frozenset[str]
-    seconds: float
-    lease: float | None
+    client: Client | None = None
+    definitions: Sequence[dict[str, Any]] = ()
+    own: frozenset[str] = frozenset()
+    seconds: float = 0.0
+    lease: float | None = None
 
     async def call(self, name: str, arguments: dict[str, Any], *, run: str, key: str) -> Answer:
         """Call a tool, under an idempotency key. Never raises for what the tool or the network does."""
@@ -81,6 +81,8 @@ class Tools:
         return await self._call(name, arguments, None) if name in self.own else None
 
     async def _call(self, name: str, arguments: dict[str, Any], meta: dict[str, Any] | None) -> Answer:
+        if self.client is None:
+            return Answer([_text(f"There is no tool {name}: you have none.")], is_error=True, meta={})
         try:
             result = await self.client.call_tool(name, arguments, self.seconds, meta=cast(Any, meta))
         except Exception as error:  # whatever it is, the model must learn that this call has no result

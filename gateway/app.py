@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -168,7 +168,9 @@ class Gateway:
             audience, watch = self.audience, self.watch
             return module.Legacy(face, relay, self.catalog, audience, watch, max_body=max_body, patience=patience)
 
-        find = partial(address_of, self.store, state.owner)
+        def find(owner: str | None, task: str | None) -> Awaitable[str | None]:
+            return self.store.look(partial(address_of, self.store, state.owner, owner, task))
+
         forwarding = Forwarding(state.owner, find) if config.shared else None
         modern = Modern(relay, self.catalog, self.parking, listen, self.tasks, max_body, forwarding)
         visitors = Visitors.of(config.gateway.hosts, config.gateway.allowed_origins)

@@ -41,7 +41,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, true
 
 from gateway.call import Call, Result
 from gateway.confidence import heard, speaks
@@ -71,6 +71,8 @@ _PROBLEMS = 10
 """Problems of a policy folder that are told in one event."""
 _RECENT = 100_000
 """Events that are looked at for calls without outcome: far more than can be under way at once."""
+_AT_ONCE = 500
+"""Values in one statement: every SQLite takes 999."""
 
 
 def nothing(call: Call, result: Result) -> Mapping[str, Any]:
@@ -215,18 +217,28 @@ class Audit:
 
 def unfinished(connection: Connection, chain: str | None = None) -> Sequence[Row[Any]]:
     """Intent events of recent calls that have no outcome, oldest first; of one chain, where there are several, but an
-    outcome may stand in any. What runs now is among them.
+    outcome may stand in any. What runs now is among them. It may take a second.
     """
-    if chain is None:
-        recent = events.c.seq > select(func.max(events.c.seq) - _RECENT).scalar_subquery()
-    else:
-        of_chain = events.c.chain == chain
-        recent = of_chain & (events.c.n > select(func.max(events.c.n) - _RECENT).where(of_chain).scalar_subquery())
-    begun = recent & (events.c.kind == "intent")
-    first = select(func.min(events.c.seq)).where(recent).scalar_subquery()
-    ended = select(events.c.call).where(events.c.seq >= first, events.c.kind == "outcome")
-    lost = events.c.call.in_(select(events.c.call).where(begun).except_(ended))
-    return connection.execute(select(events).where(begun, lost).order_by(events.c.seq)).all()
+    of, place = (true(), events.c.seq) if chain is None else (events.c.chain == chain, events.c.n)
+    recent = place > select(func.max(place) - _RECENT).where(of).scalar_subquery()
+    told = of & recent & events.c.kind.in_(["intent", "outcome"])
+    # One pass, and by the index of the chain: where there are several, the log is as long as all of them.
+    only_begun = func.max(events.c.kind) == "intent"
+    begun = select(func.min(events.c.seq)).where(told).group_by(events.c.call).having(only_begun)
+    places = sorted(connection.execute(begun).scalars())
+    rows: list[Row[Any]] = []
+    for start in range(0, len(places), _AT_ONCE):
+        these = places[start : start + _AT_ONCE]
+        rows += connection.execute(select(events).where(events.c.seq.in_(these)).order_by(events.c.seq))
+    if chain is None or not rows:
+        return rows
+    # Who recovered them, or finds out later what became of them, may have another chain.
+    since = (events.c.seq > rows[0].seq) & (events.c.kind == "outcome")
+    known: set[str] = set()
+    for start in range(0, len(rows), _AT_ONCE):
+        these = [row.call for row in rows[start : start + _AT_ONCE]]
+        known.update(connection.execute(select(events.c.call).where(since, events.c.call.in_(these))).scalars())
+    return [row for row in rows if row.call not in known]
 
 
 def ended(connection: Connection, ids: Collection[str]) -> list[str]:

@@ -130,7 +130,10 @@ def _postgresql(url: str) -> Engine:
         message, fix = "needs the driver psycopg", "install toolgate[postgresql]"
         raise ConfigError([Problem("database", "gateway.database", message, fix)]) from None
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"), connect_args=_KEEPALIVE, pool_pre_ping=True
+        make_url(url).set(drivername="postgresql+psycopg"),
+        connect_args=_KEEPALIVE,
+        pool_pre_ping=True,
+        pool_timeout=_PATIENCE,
     )
     event.listen(engine, "connect", _set_up_postgresql)
     event.listen(engine, "connect", without_nul)

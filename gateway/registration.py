@@ -135,8 +135,8 @@ class Registration:
         self._metrics.upstream_up.labels(name).set(upstream.up)
         self._metrics.tools.labels(name).set(len(after.tools))
         kinds = _changed(before, after)
-        if before.up != after.up:
-            log.log(logging.INFO if after.up else logging.WARNING, "%s is %s", name, "up" if after.up else "down")
+        if before.up and not after.up:
+            log.warning("%s is down", name)
         self._catalog.put(after)
         self.changes += 1
         if kinds:

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Executable, Row
+from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.aside import aside
 from gateway.database import Database
+from gateway.errors import Unrecorded
 from gateway.events import EventRow
 from gateway.secret import secret_key
-from gateway.writer import Work, Writer
+from gateway.writer import PATIENCE, Work, Writer
 
 __all__ = ["Store", "Work"]
 
@@ -90,6 +93,16 @@ class Store:
         chain = self.database.new_chain()
         with self.database.connect() as connection, self.database.transaction(connection, chain):
             return work(connection)
+
+    async def look(self, work: Callable[[], T]) -> T:
+        """What `work` reads, beside the event loop. Raises what it raises, but Unrecorded when the store cannot be
+        read, or not in time.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await aside(work)
+        except (SQLAlchemyError, TimeoutError):
+            raise Unrecorded("The gateway cannot read its store now. Try again later.", retry_after=5.0) from None
 
     def read(self, statement: Executable) -> Sequence[Row[Any]]:
         """All rows, read here and now. Raises SQLAlchemyError."""

@@ -148,6 +148,8 @@ def tell(store: Store, agent: str, run: str, most: int | None = None) -> Story |
     row = next(iter(store.read(select(runs.c.state, runs.c.why).where(runs.c.agent == agent, runs.c.run == run))), None)
     state, why = (None, None) if row is None else (row.state, row.why)
     entries = _Told().all(found[:most])
+    if not entries:
+        return None  # the end of a call whose beginning was archived
     return Story(agent, run, state, why, tuple(entries), most is None or len(found) <= most)
 
 
@@ -256,8 +258,8 @@ def cost(account: str, amount: int) -> str:
     if kind == "limit" and len(parts) >= 4:
         return f"{amount} of the calls a {parts[-1]} of {'/'.join(parts[1:-1])}"
     if kind == "budget" and len(parts) >= 5:
-        currency = "" if parts[-2] == "-" else f" {parts[-2]}"
-        return f"{amount}{currency} of {parts[-3]} a {parts[-1]} at {'/'.join(parts[1:-3])}"
+        currency = "" if parts[-2] == "-" else f" ({parts[-2]})"  # whether these are cents only the tool knows
+        return f"{amount} of {parts[-3]}{currency} a {parts[-1]} at {'/'.join(parts[1:-3])}"
     return f"{amount} of {account}"
 
 

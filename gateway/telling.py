@@ -1,12 +1,15 @@
-"""What is said of each entry of a story, one sentence a line, for people who never saw the gateway."""
+"""What is said of each entry of a story, one sentence a line, and of an event, for people who never saw the gateway."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from gateway.story import Entry, Said, Story, cost
 from gateway.times import lasting
+from gateway.trail import Event
 
 Tone = Literal["good", "bad", "open", "quote", "plain"]
 
@@ -42,13 +45,13 @@ _VOID = {
 }
 _RUN = {
     "finished": Line("good", "The run finished"),
-    "rolling_back": Line("bad", "The run failed, and is undone, the latest step first"),
+    "rolling_back": Line("bad", "The run failed and is undone, the latest step first"),
     "rolled_back": Line("plain", "What could be undone is undone"),
     "active": Line("plain", "The run goes on"),
 }
 _WHO = {
-    "agent": "as the agent said",
-    "operator": "as an operator said",
+    "agent": "so the agent said",
+    "operator": "so an operator said",
     "lease": "nothing was heard of it for too long",
 }
 _STEP = {
@@ -56,6 +59,37 @@ _STEP = {
     "approved": Line("good", "People said to try again."),
     "rejected": Line("plain", "People settled it by hand."),
 }
+
+_DETAIL = 80
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+"""Shown by its beginning, as elsewhere."""
+_SAYS = {
+    "outcome": ("outcome", "spends", "preview"),
+    "intent": ("rule", "key"),
+    "refusal": ("detail",),
+    "settled": ("verdict", "by", "words"),
+    "ticket": ("deed", "ticket"),
+    "decision": ("verdict", "reviewer", "ticket", "words"),
+    "start": ("version", "policy"),
+    "policy": ("digest",),
+    "reload": ("problems",),
+    "checkpoint": ("what", "n", "where", "found", "problem"),
+    "archived": ("file",),
+    "gap": ("problem",),
+    "mode": ("read_only", "by"),
+    "pin": ("deed", "why", "by"),
+    "token": ("what", "id"),
+    "reviewer": ("what", "name", "id"),
+    "login": ("what", "name"),
+    "run": ("state", "why"),
+    "undo": ("result", "why", "ticket"),
+    "key": ("key", "by"),
+    "guard": ("masked", "stripped", "withheld", "cut", "markers"),
+    "notice": ("deed", "kind", "problem"),
+}
+"""What of `data` one line has room for."""
+_EXPECTED = (None, "committed")
+"""Goes without saying."""
 
 
 def heading(entry: Entry) -> str:
@@ -82,7 +116,8 @@ def lines(entry: Entry) -> Iterator[Line]:
     """What came of it, first of all; then why, what it took, who said what."""
     if entry.kind == "run":
         said = _RUN.get(entry.outcome or "", Line("plain", f"The run is {entry.outcome}"))
-        yield Line(said.tone, f"{said.text}{f', {_WHO[entry.reason]}' if entry.reason in _WHO else ''}.")
+        why = _WHO.get(entry.reason or "") if entry.outcome != "rolled_back" else None
+        yield Line(said.tone, f"{said.text}{'' if why is None else f': {why}'}.")
     elif entry.kind == "undo":
         said = _STEP.get(entry.outcome or "", Line("plain", str(entry.outcome)))
         yield Line(said.tone, f"{said.text}: {entry.reason}." if entry.reason else said.text)
@@ -163,3 +198,12 @@ def summary(story: Story) -> str:
 def short(ms: float) -> str:
     """A span given in milliseconds, for people."""
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 60_000 else lasting(ms / 1000)
+
+
+def gist(event: Event) -> str:
+    """What an event says, on one line and in few words."""
+    values = {name: event.data.get(name) for name in _SAYS.get(event.kind, ())}
+    told = {name: value for name, value in values.items() if value not in (None, "", [], {})}
+    words = [event.reason, *(v if isinstance(v, str) else f"{name} {json.dumps(v)}" for name, v in told.items())]
+    text = " ".join(_DIGEST.sub(r"\1", " ".join(word.split())) for word in words if word not in _EXPECTED)
+    return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"

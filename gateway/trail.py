@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, select
 
 from gateway.store import Store
 from gateway.tables import events
+from gateway.times import exactly
 
 _PAGE = 2000
 
@@ -93,3 +94,19 @@ def oldest(store: Store, wanted: Wanted) -> Iterator[Event]:
         if len(rows) < _PAGE:
             return
         last = rows[-1].seq
+
+
+def target(text: str) -> tuple[str | None, str | None]:
+    """The server and tool that are meant by `SERVER/TOOL`, `SERVER/` (all of a server) or `TOOL` (of any server). For a
+    resource its URI stands in place of the tool.
+    """
+    server, slash, name = text.partition("/")
+    if not slash or ":" in server:  # no server's name has a colon
+        server, name = "", text
+    return server or None, name or None
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event for programs."""
+    names = ("seq", "kind", "call", "agent", "server", "tool", "run", "reason", "data", "chain", "n", "digest")
+    return {"at": exactly(event.at), **{name: getattr(event, name) for name in names}}

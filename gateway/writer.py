@@ -26,6 +26,10 @@ PATIENCE = 1.5
 """Seconds an append may wait without any group being written; the caller must hear within two that nothing can be."""
 _BUSY = 0.7
 """Seconds the writer waits for another process's lock: an append may have to sit through two such waits."""
+_BUSY_SHARED = 1.4
+"""The same where replicas take turns: on a busy machine that of several others takes so long, and who asks again for a
+turn is the last in the queue. A caller's patience is not longer.
+"""
 _TRY_AGAIN = 0.5
 """Seconds between attempts to write while nothing could be written and nobody asks."""
 
@@ -110,7 +114,7 @@ class Writer:
     def _write_forever(self) -> None:
         chain = self._database.new_chain()
         connection: Connection | None = None
-        closing = False
+        shared, closing = self._database.postgresql, False
         while not closing:
             taken = self._gather()
             closing = None in taken
@@ -118,7 +122,7 @@ class Writer:
             if not group and self.failed is None:
                 continue
             try:
-                connection = connection or self._database.writing(_BUSY)
+                connection = connection or self._database.writing(_BUSY_SHARED if shared else _BUSY)
                 self._commit(connection, chain, group)
             except Exception as error:  # whatever it is, the thread must live to write the next group
                 chain.forget()

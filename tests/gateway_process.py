@@ -51,6 +51,7 @@ class GatewayProcess:
         (folder / "policies").mkdir()
         shutil.copy(ROOT / "policies/model.conf", folder / "policies")
         for name, text in policies.items():
+            (folder / "policies" / name).parent.mkdir(exist_ok=True)
             (folder / "policies" / name).write_text(text)
 
     def __enter__(self) -> Self:

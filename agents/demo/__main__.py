@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.demo import evidence, people, scenes
+from agents.demo import desk, evidence, people, scenes
 from agents.demo.scenes import Surprise, say
 from agents.demo.shop import ROOT, NotStarted, Shop
 
@@ -79,6 +79,7 @@ def _play(kept: Path | None) -> int:
                 scene(shop)
             evidence.audit_log(shop)
             evidence.metrics(shop)
+            desk.answered(shop)
     say(NEXT)
     say(f"All scenes ended as they should, in {time.monotonic() - started:.0f} seconds. Nothing is left running.")
     return 0

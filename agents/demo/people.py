@@ -24,7 +24,7 @@ def consent(shop: Shop) -> None:
     say("policies/support.toml asks the agent how sure it is, from 0 to 1: below 0.8 a person decides on the refund.")
     with working(shop, "loop", "--agent", "support", "--task", TASK, "--model", "scripted:refund") as agent:
         agent.wait_for("calls billing__process_refund")
-        ticket = _ticket(shop)
+        ticket = ticket_of(shop)
         say("The call is held open. Kim, whose token was made by `toolgate reviewer create kim`, looks at it:")
         typed(shop, "approvals", "list")
         typed(shop, "approvals", "show", ticket)
@@ -58,7 +58,7 @@ def killed(shop: Shop) -> None:
     typed(shop, "runs", "list", "--state", "rolled_back")
 
 
-def _ticket(shop: Shop) -> str:
+def ticket_of(shop: Shop) -> str:
     """The id of the one ticket that waits."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
+import uuid
 from typing import Any
 
 from agents.__main__ import main as agents
@@ -156,14 +158,15 @@ def stock(shop: Shop) -> int:
 
 async def _stock(shop: Shop) -> int:
     async with open_tools(shop.url + "/mcp", shop.tokens["inventory"], 30.0) as tools:
-        result = await tools.client.call_tool("inventory__check_stock", {"sku": "LAMP-01"})
-    found: Any = result.structured_content
-    return int(found["available"])
+        key = f"demo-stock/{uuid.uuid4().hex}"
+        result = await tools.call("inventory__check_stock", {"sku": "LAMP-01"}, run="demo-stock", key=key)
+    return int(result.structured["available"])
 
 
 def _run(shop: Shop, *arguments: str) -> int:
     tokens = str(shop.folder / "tokens.json")
-    return agents([*arguments, "--gateway", shop.url + "/mcp", "--tokens", tokens])
+    given = [*arguments, "--gateway", shop.url + "/mcp", "--tokens", tokens]
+    return agents(given, {**os.environ, **shop.environment})
 
 
 def _expect(wanted: int, status: int) -> None:

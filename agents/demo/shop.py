@@ -20,7 +20,18 @@ from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("catalog", "inventory", "pricing", "payment", "fulfillment", "customers", "billing", "records")
-AGENTS = ("validation", "inventory", "pricing", "payment", "fulfillment", "support", "analyst")
+AGENTS = (
+    "validation",
+    "inventory",
+    "pricing",
+    "payment",
+    "fulfillment",
+    "support",
+    "analyst",
+    "address",
+    "discount",
+    "parcel",
+)
 REVIEWER = "kim"
 PATIENCE = 30.0
 """Seconds that anything may take to start."""
@@ -95,10 +106,11 @@ class Shop:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `gateway.toml` and the servers take from the environment."""
+        """What `gateway.toml`, the servers and agents take from the environment."""
         keys = {f"{name.upper()}_KEY": key for name, key in self._keys.items()}
         ports = {f"{name.upper()}_PORT": str(port) for name, port in self._ports.items()}
-        return {**keys, **ports, "TOOLGATE_STATE": str(self.folder), "TOOLGATE_PORT": str(self._gateway_port)}
+        places = {"TOOLGATE_STATE": str(self.folder), "TOOLGATE_JOURNAL": str(self.folder / "agents.db")}
+        return {**keys, **ports, **places, "TOOLGATE_PORT": str(self._gateway_port)}
 
     def _start_servers(self) -> None:
         # Pricing stands alone: a scene kills it and starts it again.

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from agents.marking import bare
+
 Script = Callable[[dict[str, Any]], dict[str, Any]]
 """From the body of a request to `{"content": [...], "stop_reason": ...}`. May raise Unexpected."""
 
@@ -85,10 +87,10 @@ def task_of(request: dict[str, Any]) -> str:
 
 
 def text_of(content: str | list[dict[str, Any]]) -> str:
-    """The text of a message or of a tool_result."""
+    """The text of a message or of a tool_result, without the marks that say that it is data."""
     if isinstance(content, str):
-        return content
-    return "".join(block["text"] for block in content if block["type"] == "text")
+        return bare(content)
+    return "".join(bare(block["text"]) for block in content if block["type"] == "text")
 
 
 def _advance(play: Play, answers: list[Answer] | None) -> list[Call] | str:

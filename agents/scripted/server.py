@@ -64,7 +64,7 @@ def _app(script: Script) -> Starlette:
             return _error(400, "invalid_request_error", f"not in the script: {error}", headers)
         except ApiError as error:
             return _error(error.status, error.type, str(error), headers)
-        if asked.get("stream"):
+        if asked.get("stream") and isinstance(message["content"], list):
             return Response(b"".join(frames(message)), media_type="text/event-stream", headers=headers)
         return JSONResponse(message, headers=headers)
 

@@ -16,6 +16,7 @@ def frames(message: dict[str, Any]) -> Iterator[bytes]:
     for index, block in enumerate(message["content"]):
         yield from _block(index, block)
     stop = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
+    stop["stop_details"] = message.get("stop_details")
     yield _frame("message_delta", delta=stop, usage={"output_tokens": usage["output_tokens"]})
     yield _frame("message_stop")
 

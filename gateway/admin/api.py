@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gateway.admin.deciding import Deciding, Edit
 from gateway.admin.entrance import Entrance, Stopped, body_of, unavailable
 from gateway.admin.insight import Insight
-from gateway.admin.search import PARAMETERS, event_json
+from gateway.admin.search import PARAMETERS
 from gateway.admin.statistics import DAYS, statistics
 from gateway.admin.streams import Streams
 from gateway.admin.upstreams import health_json
@@ -31,6 +31,7 @@ from gateway.policy.matrix import matrix_json
 from gateway.reviewers import Reviewer
 from gateway.story import story_json
 from gateway.strict import parse
+from gateway.trail import event_json
 
 PATH = "/api"
 _MOST = 500

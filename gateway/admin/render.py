@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from gateway import telling
 from gateway.times import exactly, lasting, moment
 from gateway.trail import Event
 
@@ -41,8 +42,6 @@ _EVENTS = (
     ),
     *("pin", "token", "reviewer", "login", "start", "stop", "gap", "notice", "checkpoint", "key", "archived"),
 )
-_TECHNICAL = {"token", "era", "key", "policy", "schema", "arguments", "result"}
-"""Data of events that tell people little at a glance."""
 _KINDS = {
     "approval": "Approval",
     "confidence": "Low confidence",
@@ -121,8 +120,7 @@ def gist(event: Event) -> str:
         return str(data["outcome"]) + ("" if data.get("ms") is None else f" after {data['ms']:.0f} ms")
     if isinstance(arguments := data.get("arguments"), dict) and arguments:
         return summary(arguments)
-    told = {name: value for name, value in data.items() if name not in _TECHNICAL and value not in (None, "", [], {})}
-    return summary(told)
+    return telling.gist(event)
 
 
 def _short(value: Any) -> str:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gateway.admin.entrance import Stopped
 from gateway.store import Store
-from gateway.times import exactly
-from gateway.trail import Event, Wanted, newest
+from gateway.times import instant
+from gateway.trail import Event, Wanted, newest, target
 
 TEXTS = ("agent", "kind", "run", "reason", "call")
 PARAMETERS = frozenset({*TEXTS, "tool", "since", "until", "before"})
 PAGE = 50
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
 _MOST_SEQ = 2**63 - 1
 
 
@@ -30,19 +26,16 @@ class Found:
 
 
 def wanted(query: Mapping[str, str], now: float) -> Wanted:
-    """What a query means; empty parameters mean nothing. `tool` is `server/tool`, `server/` or a tool's name of any
-    server; `since` and `until` are ISO 8601, in UTC where nothing else is said, or a span back from now such as `7d`.
-    Raises Stopped.
+    """What a query means; empty parameters mean nothing. For `tool` see `gateway.trail.target`, for `since` and `until`
+    `gateway.times.instant`. Raises Stopped.
     """
     given = {name: value.strip() for name, value in query.items() if value.strip()}
-    server, slash, tool = given.get("tool", "").partition("/")
-    if not slash:
-        server, tool = "", server
+    server, tool = target(given.get("tool", ""))
     texts: dict[str, Any] = {name: given[name] for name in TEXTS if name in given}
     return Wanted(
         **texts,
-        server=server or None,
-        tool=tool or None,
+        server=server,
+        tool=tool,
         since=_moment(given, "since", now),
         until=_moment(given, "until", now),
         before=_place(given.get("before")),
@@ -64,14 +57,10 @@ def _moment(given: Mapping[str, str], name: str, now: float) -> float | None:
     text = given.get(name)
     if text is None:
         return None
-    if span := _SPAN.fullmatch(text):
-        return now - int(span[1]) * _UNITS[span[2]]
     try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        fix = "write a span such as 2h or 7d, or a time such as 2026-11-30T13:00"
-        raise Stopped(422, name, f"{text[:40]!r} is no time for {name}: {fix}.") from None
+        return instant(text, now)
+    except ValueError as error:
+        raise Stopped(422, name, f"{text[:40]!r} is no time for {name}: {error}.") from None
 
 
 def _place(text: str | None) -> int | None:
@@ -80,9 +69,3 @@ def _place(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or int(text[:20]) > _MOST_SEQ or len(text) > 20:
         raise Stopped(422, "before", f"{text[:40]!r} is no place in the log: use what the page before said.")
     return int(text)
-
-
-def event_json(event: Event) -> dict[str, Any]:
-    """An event as the API tells it, and `toolgate audit` too."""
-    names = ("seq", "kind", "call", "agent", "server", "tool", "run", "reason", "data", "chain", "n", "digest")
-    return {"at": exactly(event.at), **{name: getattr(event, name) for name in names}}

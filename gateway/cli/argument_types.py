@@ -8,10 +8,10 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NoReturn
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from gateway import times
 
 
 def port(text: str) -> int:
@@ -37,22 +37,18 @@ def claim(text: str) -> tuple[str, str | float | bool]:
 
 
 def span(text: str) -> timedelta:
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError("write a number and s, m, h, d or w, such as 12h or 30d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(seconds=times.span(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def instant(text: str) -> float:
-    """Seconds since the epoch: of a time in ISO 8601, in UTC where it names no zone, or of so long ago."""
-    if re.fullmatch(r"[0-9]+[a-z]", text):
-        return time.time() - span(text).total_seconds()
+    """Seconds since the epoch: of a time, or of so long ago; see `gateway.times.instant`."""
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        told = "write a time such as 2026-03-01T14:00, or how long ago, such as 2h or 7d"
-        raise argparse.ArgumentTypeError(told) from None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+        return times.instant(text, time.time())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def count(text: str) -> int:

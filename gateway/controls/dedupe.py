@@ -29,7 +29,7 @@ class Audience:
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A call under way, in a task of its own: it goes on for as long as anybody waits for it."""
+    """A call under way, in a task of its own."""
 
     call: Call
     fingerprint: str
@@ -41,14 +41,23 @@ class Flight:
         """Whether its answer is one to this call, which has the same key and arguments."""
         return not self.abandoned and self.call.era == call.era and self.call.answers == call.answers
 
+    @property
+    def outlives(self) -> bool:
+        """Whether it runs to its end with nobody waiting: an agent that gave its run and a key comes back for the
+        answer, also after it was killed, and could do nothing with an outcome that is not known.
+        """
+        return self.call.run is not None and "toolgate/key" in self.call.meta
+
     async def wait(self, call: Call) -> Result:
-        """Its answer, or the refusal it raises. Cancelled while nobody else waits, it is cancelled too."""
+        """Its answer, or the refusal it raises. Cancelled while nobody else waits, it is cancelled too, unless it
+        outlives those who wait for it.
+        """
         waiting = self.audience.peers
         waiting[call.id] = call.peer
         try:
             return await asyncio.shield(self.work)
         except asyncio.CancelledError:
-            if len(waiting) == 1:
+            if len(waiting) == 1 and not self.outlives:
                 self.abandoned = True
                 self.work.cancel()
                 await asyncio.wait([self.work])

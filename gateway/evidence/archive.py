@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +37,8 @@ _FILE = 100_000
 _READ = 2000
 _DROPPED = 500
 """Events that one transaction drops: calls wait for it."""
+_LEFT = 86400
+"""Seconds after which half a file is what a crash left behind."""
 
 Transact = Callable[[Callable[[Connection], None]], None]
 """Does a piece of work, whole, and returns when it is durable. Raises Unrecorded or SQLAlchemyError."""
@@ -70,6 +74,9 @@ class Archive:
 
     def look(self, transact: Transact) -> list[Written]:
         """Move what is old; the files that were written. Blocks. Raises Broken, OSError, and as `transact`."""
+        for left in self.folder.glob(".*.part"):
+            if time.time() - left.stat().st_mtime > _LEFT:
+                left.unlink(missing_ok=True)
         with self.store.database.connect() as connection:
             chains, begun = Rows(connection).heads(), announced(connection)
         for chain, (n, _) in begun.items():
@@ -86,7 +93,7 @@ class Archive:
     def _write(self, chain: str) -> Written | None:
         """The next file of this chain; None when nothing is old enough. Never the last event of a chain."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = self.folder / f".{quote(chain, safe='')}.{os.getpid()}.part"
+        aside = self.folder / f".{quote(chain, safe='')}.{secrets.token_hex(4)}.part"
         try:
             return self._filled(chain, aside)
         finally:

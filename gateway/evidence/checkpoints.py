@@ -31,6 +31,8 @@ _SIGNATURE = b',"signature":"'
 _LAST = 1_048_576
 """Bytes at the end of the file in which its last line stands."""
 
+_TYPES = {"n": int, "at": int | float, "writer": str, "previous": str, "key": str}
+
 Heads = Mapping[str, tuple[int, str]]
 
 
@@ -60,9 +62,11 @@ class Checkpoint:
             faults = tuple(Fault(**fault) for fault in told.get("faults", ()))
             following = Key.read(told["next"]) if "next" in told else None
             signature = base64.b64decode(tail.removesuffix(b'"}'), validate=True)
-            names = ("n", "at", "writer", "previous", "key")
+            plain = {name: told[name] for name in _TYPES}
+            if not all(isinstance(plain[name], types) for name, types in _TYPES.items()):
+                raise ValueError("not a checkpoint")
             return cls(
-                **{name: told[name] for name in names},
+                **plain,
                 heads=heads,
                 faults=faults,
                 next=following,
@@ -175,20 +179,18 @@ class Series:
         self.read: list[Checkpoint] = []
         self.faults: list[Fault] = []
         self.trusted = dict(trusted)
-        self._signs: str | None = None
-        """The only key that may sign next."""
+        self._signs: dict[str, str | None] = {}
+        """Of each checkpoint, by its digest: the only key that may sign the next; None where no key was replaced."""
 
     def file(self, name: str, lines: Iterable[bytes]) -> None:
         """The lines of one file; one that was written on another's end comes after it."""
-        known = {each.digest for each in self.read}
         last: Checkpoint | None = None
         for number, line in enumerate(lines, 1):
             where = f"{name}:{number}"
             checkpoint = self._checkpoint(where, line)
             if checkpoint is None:
-                last = None if last is None else last
                 continue
-            follows = checkpoint.previous == last.digest if last is not None else checkpoint.previous in known
+            follows = checkpoint.previous == last.digest if last is not None else checkpoint.previous in self._signs
             begins = last is None and checkpoint.previous == GENESIS and checkpoint.n == 1
             if not follows and not begins:
                 self._wrong(
@@ -196,6 +198,8 @@ class Series:
                 )
             elif last is not None and checkpoint.n != last.n + 1:
                 self._wrong(where, f"checkpoint {checkpoint.n} has the wrong number")
+            signs = self._signs.get(checkpoint.previous)
+            self._signs[checkpoint.digest] = signs if checkpoint.next is None else checkpoint.next.id
             last = checkpoint
             self.read.append(checkpoint)
             self.faults += [
@@ -217,10 +221,9 @@ class Series:
         except InvalidSignature:
             self._wrong(where, "has a signature that does not fit: the line was altered")
             return None
-        if self._signs is not None and checkpoint.key != self._signs:
+        if self._signs.get(checkpoint.previous) not in (None, checkpoint.key):
             self._wrong(where, f"is signed by the key {checkpoint.key}, which had been replaced")
         if checkpoint.next is not None:
-            self._signs = checkpoint.next.id
             self.trusted[checkpoint.next.id] = checkpoint.next.verifier()
         return checkpoint
 

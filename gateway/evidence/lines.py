@@ -33,9 +33,14 @@ def row_of(line: bytes) -> Row:
         raise ValueError("not an event")
     if not isinstance(told["n"], int | None) or not isinstance(told["chain"], str | None):
         raise ValueError("not a place in a chain")
+    if (told["n"] is None) != (told["chain"] is None):
+        raise ValueError("half a place in a chain")
     data = told["data"]
     values: dict[str, Any] = {**told, "data": data if isinstance(data, str) else line[begin + len(_DATA) : -1].decode()}
-    return tuple(values[name] for name in COLUMNS)
+    row = tuple(values[name] for name in COLUMNS)
+    if line_of(row) != line:
+        raise ValueError("not as it was written: others might read something else in it")
+    return row
 
 
 def rows_of(lines: Iterable[bytes]) -> Iterator[Row | int]:

@@ -16,9 +16,11 @@ from gateway.database import Database
 from gateway.evidence.checkpoints import Checkpoint, Series
 from gateway.evidence.faults import Fault
 from gateway.evidence.lines import rows_of
-from gateway.evidence.rows import CHAIN, DATA, DIGEST, KIND, N, Row, Rows, snapshot
+from gateway.evidence.rows import CHAIN, DATA, DIGEST, KIND, SEQ, N, Row, Rows, snapshot
 from gateway.evidence.walk import START, Walk
 from gateway.tables import anchors
+
+_ARCHIVED = b'"kind":"archived"'
 
 
 @dataclass(slots=True)
@@ -126,6 +128,8 @@ class Verification:
             self._range([row])
         walk.end()
         self.report.faults += walk.faults
+        if walk.unchained.n:
+            self._compare_unchained(walk.unchained)
         self._count(walk)
         self.report.seconds = time.perf_counter() - started
         return self.report
@@ -195,6 +199,11 @@ class Verification:
 
     def _of_archives(self, begins: Mapping[str, Head]) -> None:
         """Compute archived events again, and compare with where the store begins."""
+        for path in self._archives:
+            # What names a file may itself be in a later one by now.
+            with path.open("rb") as lines:
+                rows = rows_of(line for line in lines if _ARCHIVED in line)
+                self._note_marks(row for row in rows if not isinstance(row, int))
         named = {moved.file: moved for moved in self._moved}
         witnessed = {chain: dict(seen) for chain, seen in self._witnessed.items()}
         for chain, head in begins.items():
@@ -211,17 +220,23 @@ class Verification:
 
     def _archive(self, path: Path, walk: Walk, moved: Moved | None) -> None:
         content = path.read_bytes()
-        if moved is not None and hashlib.sha256(content).hexdigest() != moved.sha256:
+        if moved is None:
+            self.report.notes.append(f"{path.name} is named by no event that was read")
+        elif hashlib.sha256(content).hexdigest() != moved.sha256:
             self.report.faults.append(Fault(path.name, f"is not the file that event {moved.where} tells of"))
+        begun = False
         for row in self._rows(path.name, content.splitlines()):
             chain, n = row[CHAIN], row[N]
+            if n is None:
+                self.report.faults.append(Fault(f"{path.name}, seq {row[SEQ]}", "was inserted: it is in no chain"))
+                continue
             head = walk.heads.get(chain, START)
-            if n > head.n + 1 and chain not in walk.heads:
+            if n > head.n + 1 and not begun:
                 self._not_read(chain, head.n, n)
-                walk.heads[chain] = Head(n - 1, moved.previous if moved is not None else "", 0)
-            if n > head.n:
+                walk.heads[chain] = Head(n - 1, moved.previous, 0) if moved is not None else Head(n, row[DIGEST], 0)
+            begun = True
+            if n > walk.heads.get(chain, START).n:
                 walk.go([row])
-            self._note_marks([row])
 
     def _rows(self, name: str, lines: Iterable[bytes]) -> Iterator[Row]:
         for row in rows_of(lines):

@@ -27,6 +27,8 @@ _PAGE = 1000
 """Events looked at in one go."""
 _BREATH = 0.001
 """Seconds after each, in which calls have the interpreter."""
+_MOST = 100
+"""Faults that one checkpoint tells of: its line is read, and sent, whole."""
 
 
 class Witness:
@@ -74,8 +76,9 @@ class Witness:
                 heads = self._begin(rows) if self._heads is None else self._heads
             except OSError as error:
                 return self._cannot(error)
-            for chain, end in rows.heads().items():
-                self._follow(rows, heads, chain, end, catching_up=first)
+            ends = rows.heads()
+            for chain in {**heads, **ends}.keys() - {""}:
+                self._follow(rows, heads, chain, ends.get(chain, START), catching_up=first)
             self._heads = heads
             self._metrics.audit_verified.set(self._clock())
             due = time.monotonic() - self._written >= self._settings.interval
@@ -132,7 +135,7 @@ class Witness:
         """Add a checkpoint; where that fails it is due again at the next look."""
         seen = {chain: (head.n, head.digest) for chain, head in heads.items()}
         try:
-            written = self._file.add(self._clock(), self._writer, seen, self._faults)
+            written = self._file.add(self._clock(), self._writer, seen, self._faults[:_MOST])
         except (OSError, ConfigError) as error:
             self._told += self._cannot(error)
             return

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import budgets
 from gateway.approvals import Approvals
 from gateway.aside import aside
-from gateway.audit import Audit, Outcome
+from gateway.audit import Audit, Outcome, unfinished
 from gateway.call import Call, Result
 from gateway.errors import Unrecorded
 from gateway.events import EventRow, insert_events
@@ -218,15 +218,17 @@ class Ledger:
         """Before anything is served, where no other process is: calls that were left open become unknown; their ids."""
         gone = calls.c.owner != self.owner
         return self.store.run(
-            lambda connection: unsettled.recover(connection, gone, owner=self.owner, now=self.clock())
+            lambda connection: unsettled.recover(
+                connection, gone, unfinished(connection), owner=self.owner, now=self.clock()
+            )
         )
 
-    def recover_of(self, connection: Connection, owners: Sequence[str], chain: str) -> list[str]:
-        """The same for processes, one at least, that wrote their events to `chain` and count as gone; the last owner is
-        who may come back.
+    def recover_of(self, connection: Connection, owners: Sequence[str], begun: Sequence[Row[Any]]) -> list[str]:
+        """The same for processes, one at least, that count as gone; `begun` is what is `unfinished` in their chain, the
+        last owner is who may come back.
         """
         gone = calls.c.owner.in_(owners)
-        return unsettled.recover(connection, gone, owner=owners[-1], now=self.clock(), chain=chain)
+        return unsettled.recover(connection, gone, begun, owner=owners[-1], now=self.clock())
 
     def reclaim(self, connection: Connection) -> bool:
         """This process was taken for dead, and is not: what it can say of its calls counts. Whether some are left."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from gateway.audit import SPENT, ended, unfinished
+from gateway.audit import SPENT, ended
 from gateway.call import Result
 from gateway.events import EventRow, event_row, insert_events
 from gateway.ledger import claims
@@ -75,17 +76,17 @@ def listed(store: Store) -> list[Unknown]:
 
 
 def recover(
-    connection: Connection, gone: ColumnElement[bool], *, owner: str, now: float, chain: str | None = None
+    connection: Connection, gone: ColumnElement[bool], begun: Sequence[Row[Any]], *, owner: str, now: float
 ) -> list[str]:
     """Calls that processes which are gone left under way become unknown; those that need not be settled are lost.
 
-    `gone` is a condition on `calls.owner`, `chain` where these processes wrote their events, None where there is one
-    for all; calls found only there are given to `owner`.
+    `gone` is a condition on `calls.owner`, `begun` are what `unfinished` found of these processes; calls found only
+    there are given to `owner`.
     """
     there = select(calls).where(calls.c.state == "open", gone).order_by(calls.c.at)
     left = connection.execute(there.with_for_update()).all()
     known = {row.id for row in left}
-    logged = [row for row in unfinished(connection, chain) if row.call not in known]
+    logged = [row for row in begun if row.call not in known]
     for row in left:
         settles = row.key is not None or not row.idempotent or _holds(connection, row.id)
         claims.become(connection, row.id, "unknown" if settles else "lost", row.at)

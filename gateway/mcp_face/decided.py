@@ -10,9 +10,12 @@ from gateway.approvals import Ticket
 from gateway.approvals.shown import arguments
 from gateway.call import Result
 
+TICKET = "toolgate/ticket"
+
 
 def noted(result: Result, ticket: Ticket) -> Result:
-    """The answer to an approved call, and what its reviewers have to say, as a text of its own behind it.
+    """The answer to a call that people decided on, its ticket for programs, and what its reviewers have to say, as a
+    text of its own behind it.
 
     Clients that show a model structured content show it nothing else: where other arguments ran than were asked for,
     there is text only.
@@ -20,6 +23,7 @@ def noted(result: Result, ticket: Ticket) -> Result:
     edited = ticket.edited is not None
     told = [_edited(ticket)] if edited else []
     told += [f"{decision.reviewer} says: {decision.words}" for decision in ticket.decisions if decision.words]
+    result = {**result, "_meta": {**(result.get("_meta") or {}), TICKET: ticket.id}}
     if not told:
         return result
     content = list(result.get("content") or [])

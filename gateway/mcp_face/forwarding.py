@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
-from gateway.aside import aside
 from gateway.mcp_face.http import Headers, respond
 from gateway.mcp_face.parking import owner_of
 from gateway.upstream.pool import Pool
@@ -32,16 +30,16 @@ _ANSWERED = ("content-type", "cache-control", "x-accel-buffering", "www-authenti
 @dataclass(frozen=True, slots=True)
 class Forwarding:
     """`owner` is this process. `find` gives the address of a replica by its owner, or of the one where the call of a
-    task is under way, by the task; None where there is none. It may block, and raise SQLAlchemyError.
+    task is under way, by the task; None where there is none. It raises Unrecorded.
     """
 
     owner: str
-    find: Callable[[str | None, str | None], str | None]
+    find: Callable[[str | None, str | None], Awaitable[str | None]]
 
     async def passed_on(
         self, message: Mapping[str, Any], scope: Scope, headers: Headers, body: bytes, receive: Receive, send: Send
     ) -> bool:
-        """Whether the request was for another replica, and that has answered it."""
+        """Whether the request was for another replica, and that has answered it. Raises Unrecorded."""
         there = await self._elsewhere(message, headers)
         return there is not None and await self._pass_on(there, scope["path"], headers, body, receive, send)
 
@@ -54,10 +52,7 @@ class Forwarding:
         wanted = (owner is not None and owner != self.owner) or isinstance(task, str)
         if not wanted or _FORWARDED in headers.folded:
             return None
-        try:
-            return await aside(lambda: self.find(owner, task))
-        except SQLAlchemyError:
-            return None
+        return await self.find(owner, task)
 
     async def _pass_on(
         self, address: str, path: str, headers: Headers, body: bytes, receive: Receive, send: Send

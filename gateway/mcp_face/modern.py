@@ -91,10 +91,11 @@ class Modern:
             return await _reject(send, _id_of(body), error)
         if message is None:
             return await respond(send, 202)
-        if self.forwarding is not None and await self.forwarding.passed_on(
-            message, scope, headers, body, receive, send
-        ):
-            return None
+        try:
+            if self.forwarding and await self.forwarding.passed_on(message, scope, headers, body, receive, send):
+                return None
+        except Unrecorded as refused:
+            return await _reject(send, message["id"], unrecorded_error(refused))
         exchange = Exchange(message["id"], message["params"]["_meta"], receive, send)
         request = Request(
             principal=principal,

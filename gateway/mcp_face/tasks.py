@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
-from gateway.aside import aside
 from gateway.bridge import ROUNDS
 from gateway.call import OWN, Call, Result
 from gateway.controls.gate import AWAIT
@@ -102,7 +101,7 @@ class Tasks:
         """Those that are tasks of this agent. Raises RpcError when the client did not declare the extension."""
         if not declared(request.meta):
             raise undeclared()
-        return await aside(lambda: [each for each in ids if self._own(request, each) is not None])
+        return await self.approvals.store.look(lambda: [each for each in ids if self._own(request, each) is not None])
 
     @contextlib.contextmanager
     def followed(self, request: Request, ids: Sequence[str], told: Told) -> Iterator[None]:
@@ -139,7 +138,7 @@ class Tasks:
             log.warning("the state of task %s cannot be told now", ticket.id)
 
     async def _ticket(self, request: Request, identity: Any) -> Ticket:
-        ticket = await aside(partial(self._own, request, identity))
+        ticket = await self.approvals.store.look(partial(self._own, request, identity))
         if ticket is None:
             raise RpcError(INVALID_PARAMS, "There is no such task")
         return ticket

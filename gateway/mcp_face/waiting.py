@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
-from gateway.aside import aside
 from gateway.call import PENDING, Call, CallNext, Principal, Result
 from gateway.catalog import Catalog
 from gateway.errors import Refused, Unrecorded
@@ -65,7 +64,7 @@ class Waiting:
             ticket = await (self.approvals.wait(name, 0) if tasks else self._hold(call, name))
         if ticket is not None and self.valid(call.principal):
             return await self.redeem(call, ticket)
-        waits = await aside(partial(self.approvals.get, name)) if tasks else None
+        waits = await self.approvals.store.look(partial(self.approvals.get, name)) if tasks else None
         return result if waits is None else created(waits, self.clock())
 
     async def redeem(self, call: Call, ticket: Ticket) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.metrics.calls import OfCalls
@@ -20,6 +20,9 @@ from gateway.metrics.replicas import OfReplicas
 from gateway.metrics.upstreams import BREAKER_STATES, OfUpstreams
 
 __all__ = ["BREAKER_STATES", "Durations", "Metrics"]
+
+# They would be another series for each counter and histogram, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics(OfCalls, OfUpstreams, OfPolicy, OfPeople, OfEvidence, OfReplicas):

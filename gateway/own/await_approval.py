@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from gateway.approvals import Approvals, Ticket
-from gateway.aside import aside
 from gateway.call import Call, Facts, Result
 from gateway.errors import TicketExpired, TicketUnknown
 from gateway.own.tools import OwnTool, answer
@@ -43,7 +42,7 @@ def await_approval(approvals: Approvals) -> OwnTool:
 
     async def run(call: Call) -> Result:
         name = str(call.arguments["ticket"])
-        ticket = await aside(partial(approvals.of_agent, name, call.principal.agent))
+        ticket = await approvals.store.look(partial(approvals.of_agent, name, call.principal.agent))
         if ticket is None:
             raise TicketUnknown(
                 "There is no such ticket of yours. Nothing was run; use a ticket exactly as a pending answer named it, "

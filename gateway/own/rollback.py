@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from gateway.aside import aside
 from gateway.call import Call, Facts, Result
 from gateway.errors import InvalidArguments, RunClosed
 from gateway.own.tools import OwnTool
@@ -48,7 +47,7 @@ def rollback(runs: Runs, undoing: Undoing) -> OwnTool:
         found = await undoing.wait(agent, name, PATIENCE)
         if found is None or found.state == "finished":
             raise RunClosed(f"Run {name!r} is finished, so it cannot be undone. Nothing was run; report how it stands.")
-        return _told(found, await aside(partial(runs.steps, agent, name)))
+        return _told(found, await runs.store.look(partial(runs.steps, agent, name)))
 
     return OwnTool(DEFINITION, run, FACTS)
 

@@ -40,11 +40,12 @@ CHANGES: Mapping[tuple[Outcome, Outcome], Change] = {
 }
 """What a change from the first outcome to the second is called."""
 
-Apart = Literal["oversize", "secret", "token", "name", "older"]
+Apart = Literal["oversize", "secret", "token", "confidence", "name", "older"]
 APART: Mapping[Apart, str] = {
     "oversize": "their arguments are recorded by digest only, and a rule looks at arguments",
     "secret": "a rule looks at an argument that is recorded by digest only, for it is secret",
     "token": "a rule looks at claims of their token, and the token is not known",
+    "confidence": "a gate looks at how sure the caller was, who did not say, and may not have been asked",
     "name": "their name is too long, or not printable, and so not recorded as it was",
     "older": "they were recorded before the log held all it takes",
 }
@@ -233,6 +234,7 @@ class _Judge:
             return "secret"
         arguments = recorded.arguments or {}
         confidence = event.data.get("confidence") or 0.0
+        said = confidence > 0 or event.data.get("gate") == "confidence" or CONFIDENCE in arguments
         if looks.confidence and event.kind == "refusal":
             # A refusal holds the arguments as they came in.
             confidence = confidence or share(arguments.get(CONFIDENCE))
@@ -251,8 +253,12 @@ class _Judge:
                 return Decided("deny", "no_claim")
             filled[name] = claims[claim]
         gate = decision.terms.gate
-        gated = gate is not None and recorded.action == "call" and gate.stands({**arguments, **filled}, confidence)
-        return Decided("gate" if gated else "allow", decision.rule)
+        if gate is None or recorded.action != "call":
+            return Decided("allow", decision.rule)
+        stands = [gate.stands({**arguments, **filled}, each) for each in ((confidence,) if said else (0.0, 1.0))]
+        if stands[0] != stands[-1]:
+            return "confidence"
+        return Decided("gate" if stands[0] else "allow", decision.rule)
 
     def _looked(self, agent: str, server: str, tool: str, action: Action) -> _Looks:
         grant = self._policy.grants.get(agent)

@@ -13,12 +13,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.aside import aside
+from gateway.audit import unfinished
 from gateway.errors import ConfigError, Problem, ToolgateError
 from gateway.ledger import Ledger
 from gateway.lock import exclusive
@@ -35,6 +36,11 @@ _MARGIN = 1.0
 """Seconds by which it stops earlier than others may think it has: to have the duty, or to send calls."""
 _PATIENCE = 3.0
 """Seconds that a new process waits for the name of one that has just ended."""
+
+T = TypeVar("T")
+
+Begun = Sequence[Row[Any]]
+"""Intent events of calls that have no outcome."""
 
 
 class _Seen(NamedTuple):
@@ -70,12 +76,13 @@ class Replicas:
         self._beaten = clock()
         self._until = 0.0
         self._told = False
+        self._looking, self._leaving = asyncio.Lock(), False
         metrics.duty.set(0 if self._shared else 1)
         ledger.fenced = self.fenced
 
     def on_duty(self) -> bool:
         """Whether this process does what one does for all."""
-        return not self._shared or self._clock() < self._until
+        return not self._shared or (self._clock() < self._until and not self._leaving)
 
     def fenced(self) -> bool:
         """Whether others may take it for dead by now, so that it must not send anything: its calls may be settled."""
@@ -94,7 +101,7 @@ class Replicas:
         try:
             self._connect()
             self._wait_for_name()
-            _tell(self._store.run(self._enter))
+            _tell(self._recover(self.name, self._enter))
             self._beaten = self._clock()
             yield
         finally:
@@ -118,14 +125,18 @@ class Replicas:
             await asyncio.sleep(max(0.0, begun + _BEAT - self._clock()))
 
     async def leave(self) -> None:
-        """It stops in good order."""
+        """It stops in good order. No beat comes after that: it would have it back on the roll, and take the duty."""
         if self._shared:
-            self._until = 0.0
-            with contextlib.suppress(ToolgateError):
-                await self._store.transact(partial(roll.leave, owner=self.owner))
+            self._leaving = True
+            with contextlib.suppress(ToolgateError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE), self._looking:
+                    await self._store.transact(partial(roll.leave, owner=self.owner))
 
     async def _round(self, begun: float) -> None:
-        seen = await aside(self._look)
+        async with self._looking:
+            if self._leaving:
+                return
+            seen = await aside(self._look)
         self._beaten = begun
         self._until = begun + DUTY_SECONDS - _MARGIN if seen.duty else 0.0
         self._told = False
@@ -140,9 +151,9 @@ class Replicas:
         beats = {each.owner: each.beat for each in seen.others if each.owner != self.owner}
         dead = self._watch.look(beats, self._clock())
         if self.on_duty():
-            for each in seen.others:
-                if each.owner in dead:
-                    await self._bury(each)
+            # One a round: it may take a second, and the next beat is due.
+            for each in [each for each in seen.others if each.owner in dead][:1]:
+                await self._bury(each)
 
     def _look(self) -> _Seen:
         """Beside the loop, by the connection that holds the name: what has it beat sees it is there."""
@@ -164,18 +175,28 @@ class Replicas:
     async def _bury(self, replica: Replica) -> None:
         """Calls of one that is dead become unknown."""
 
-        def work(connection: Connection) -> list[str] | None:
+        def work(connection: Connection, begun: Begun) -> list[str] | None:
             if not roll.bury(connection, replica):
                 return None
-            return self._ledger.recover_of(connection, [replica.owner], replica.name)
+            # Where another process has the name already, what runs now is in its chain; it has looked there itself.
+            left = () if roll.is_alive(connection, replica.name) else begun
+            return self._ledger.recover_of(connection, [replica.owner], left)
 
-        lost = await self._store.transact(work)
+        lost = await aside(partial(self._recover, replica.name, work))
         if lost is not None:
             log.warning("replica %s is gone; %d calls of it have no outcome", replica.name, len(lost))
 
-    def _enter(self, connection: Connection) -> list[str]:
+    def _enter(self, connection: Connection, begun: Begun) -> list[str]:
         before = roll.enter(connection, self.owner, self.name, self._address, self._policy())
-        return self._ledger.recover_of(connection, before, self.name) if before else []
+        return self._ledger.recover_of(connection, before, begun) if before else []
+
+    def _recover(self, name: str, work: Callable[[Connection, Begun], T]) -> T:
+        """Do `work` with what the chain of this name says is under way. That is looked for before it takes its turn at
+        the tables, for all calls of all replicas would wait meanwhile.
+        """
+        with self._store.database.connect() as connection, roll.recovering(connection, name):
+            begun = unfinished(connection, name)
+            return self._store.run(lambda turn: work(turn, begun))
 
     def _wait_for_name(self) -> None:
         """The server may take a moment to see that a process has ended. Raises ConfigError."""

@@ -4,11 +4,14 @@ the epoch, so that the clocks of machines are never compared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Float, and_, cast, exists, extract, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
 from gateway.store import Store
 from gateway.tables import calls, duties, replicas
@@ -23,6 +26,8 @@ _FORGOTTEN = 86_400.0
 """Seconds for which a replica that left is still listed."""
 _NAMES = 7_203_912
 """The class of the advisory locks by which a name belongs to one process."""
+_RECOVERIES = 7_203_913
+"""The class of those by which one process at a time recovers what one of a name left behind."""
 
 _NOW = cast(extract("epoch", func.clock_timestamp()), Float(53))
 
@@ -50,7 +55,7 @@ class Replica:
 
 
 def listed(store: Store) -> list[Replica]:
-    """All that are known, the longest known first; none on SQLite, which one process works with."""
+    """All that are known, the longest known first. PostgreSQL only."""
     return [_replica(row) for row in store.read(_known())]
 
 
@@ -84,6 +89,24 @@ def hold_name(connection: Connection, name: str) -> bool:
     )
     got = connection.execute(select(func.pg_try_advisory_lock(_NAMES, func.hashtext(name))))
     return bool(got.scalar_one())
+
+
+@contextmanager
+def recovering(connection: Connection, name: str) -> Iterator[None]:
+    """Be alone in recovering what a process of this name left behind."""
+    of = _RECOVERIES, func.hashtext(name)
+    connection.execute(select(func.pg_advisory_lock(*of)))
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError):  # it goes with the connection
+            connection.execute(select(func.pg_advisory_unlock(*of)))
+
+
+def is_alive(connection: Connection, name: str) -> bool:
+    """Whether a process of this name is on the roll, and has not left."""
+    there = select(replicas.c.owner).where(replicas.c.name == name, replicas.c.left.is_(None))
+    return connection.execute(there).first() is not None
 
 
 def enter(connection: Connection, owner: str, name: str, address: str | None, policy: str) -> list[str]:

@@ -15,8 +15,6 @@ from gateway.rules.skeleton import plain
 
 PREVIEW = 200
 """Characters of text."""
-_WINDOW = 2000
-"""Characters that are looked at for it: what is cut off at their end may be half a secret, and is not shown."""
 
 How = Literal["digest", "preview", "whole"]
 
@@ -39,10 +37,7 @@ class Kept:
 
 
 def _preview(text: str, secrets: Secrets) -> str:
-    shown = _masked(text, secrets)
-    if shown is not text and len(text) == _WINDOW:
-        # Masks are short: the end, which may be half a secret, may have moved to where it would be shown.
-        shown = shown[: max(len(MASK), len(shown) - _WINDOW + PREVIEW)]
+    shown = _masked(text, secrets)  # all of it: of a part, the end may be half a secret
     return shown if len(shown) <= PREVIEW else shown[: PREVIEW - 1] + "…"
 
 
@@ -54,16 +49,10 @@ def _masked(text: str, secrets: Secrets) -> str:
 
 
 def _text(result: Result) -> str:
-    """How the text of a result begins: of what stands in its content, else its structured content."""
-    found, length = [], 0
+    """The text of a result: what stands in its content, else its structured content."""
     content = result.get("content") or result.get("contents")
-    for block in content if isinstance(content, list) else ():
-        text = block.get("text") if isinstance(block, dict) else None
-        if isinstance(text, str):
-            found.append(text[:_WINDOW])
-            length += len(found[-1]) + 1
-            if length >= _WINDOW:
-                break
+    blocks = [block.get("text") for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    found = [text for text in blocks if isinstance(text, str)]
     if not found and isinstance(structured := result.get("structuredContent"), dict):
         found.append(orjson.dumps(structured).decode())
-    return "\n".join(found)[:_WINDOW]
+    return "\n".join(found)

@@ -20,6 +20,8 @@ from gateway.tables import runs, steps, tickets
 
 _MOST = 200
 """Runs forgotten at once: calls wait meanwhile."""
+_MEANT = {"finished": ("finished",), "failed": ("rolling_back", "rolled_back")}
+"""The states of a run that is over which a mark comes to."""
 
 
 class Runs:
@@ -106,11 +108,12 @@ class Runs:
     ) -> bool:
         """`active` (renew the lease; 0: none), `finished` (closed, nothing is kept), `failed` (to be undone).
 
-        False when the run is over already. `why` says who: agent, operator, lease.
+        False when the run is over already, unless its agent says just that of it again: the answer may have been lost.
+        `why` says who: agent, operator, lease.
         """
         row = locked(connection, agent, run)
         if row is not None and row.state != "active":
-            return False
+            return why == "agent" and row.state in _MEANT.get(state, ())
         now = self._clock()
         if row is None:
             self._open(connection, agent, run, lease, calls=0)

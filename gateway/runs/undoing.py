@@ -115,11 +115,13 @@ class Undoing:
         self._woken.set()
 
     async def wait(self, agent: str, run: str, seconds: float) -> Run | None:
-        """The run once it is no longer being undone, or as it stands after `seconds`; None when there is none."""
+        """The run once it is no longer being undone, or as it stands after `seconds`; None when there is none. Raises
+        Unrecorded.
+        """
         until = time.monotonic() + seconds
         while True:
             ended = self._ended
-            found = await aside(partial(self._runs.find, agent=agent, run=run))
+            found = await self._runs.store.look(partial(self._runs.find, agent=agent, run=run))
             left = until - time.monotonic()
             if not found or found[0].state != "rolling_back" or left <= 0:
                 return found[0] if found else None

@@ -58,6 +58,7 @@ class Upstream:
         self.listing = Listing()
         self.restarts = 0
         self.failure: tuple[float, str] | None = None
+        self._told: str | None = None
         self.ready = asyncio.Event()
         self._server = server
         self._on_listing = on_listing
@@ -145,11 +146,9 @@ class Upstream:
                 try:
                     await self._hold(connector)
                 except UpstreamFailed as failed:
-                    self.failure = time.time(), describe(failed)
-                    log.warning("%s: %s", self.name, self.failure[1])
+                    self._failed(logging.WARNING, describe(failed))
                 except Exception as error:
-                    self.failure = time.time(), f"unexpected {type(error).__name__}"
-                    log.error("%s: %s", self.name, self.failure[1])
+                    self._failed(logging.ERROR, f"unexpected {type(error).__name__}")
                 self.ready.set()
                 if self._clock() - begun > _SETTLED:
                     pace.reset()
@@ -157,6 +156,12 @@ class Upstream:
         finally:
             await self._branches.close()
             await connector.close()
+
+    def _failed(self, level: int, what: str) -> None:
+        """Note a failure; the log is told of it once, however often it comes again before the server is up."""
+        self.failure = time.time(), what
+        log.log(logging.DEBUG if what == self._told else level, "%s: %s", self.name, what)
+        self._told = what
 
     async def _hold(self, connector: Connector) -> None:
         """Connect, and stay until the connection fails. Raises UpstreamFailed."""
@@ -186,6 +191,7 @@ class Upstream:
         await self._resubscribe(link)
         link.follow()
         self._link = link
+        self._told = None
         self.restarts += self.ready.is_set()
         self.ready.set()
         log.info("%s: up, %s era, %d tools", self.name, link.era, len(listing.tools))

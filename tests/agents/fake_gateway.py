@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -54,6 +56,19 @@ class FakeGateway:
 
     def answer(self, tool: str, result: dict[str, Any]) -> None:
         self.instead[tool] = lambda arguments: result
+
+    def meet(self, tool: str, count: int) -> None:
+        """Have the first calls of a tool answered when so many have come."""
+        arrived, all_here = [], asyncio.Event()
+
+        async def meet(arguments: dict[str, Any]) -> dict[str, Any]:
+            arrived.append(arguments)
+            if len(arrived) >= count:
+                all_here.set()
+            await asyncio.wait_for(all_here.wait(), 20)
+            return {"content": [{"type": "text", "text": json.dumps(arguments)}], "structuredContent": arguments}
+
+        self.instead[tool] = meet
 
     async def record(self, ctx: Any, call_next: Any) -> Any:
         if ctx.method == "tools/list":

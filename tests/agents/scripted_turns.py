@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.loop import Agent
+from agents.agent import Agent
 
 MakeAgent = Callable[..., Coroutine[Any, Any, Agent]]
 Turn = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
@@ -26,7 +26,7 @@ class Turns:
         return turn(request) if callable(turn) else turn
 
 
-def text(said: str, stop: str = "end_turn", **more: Any) -> dict[str, Any]:
+def text(said: str, stop: str | None = "end_turn", **more: Any) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": said}], "stop_reason": stop, **more}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_gateway import FakeGateway, undone
 
-from agents import loop
+from agents import agent
 from agents.__main__ import main
 from agents.order import JOBS
 from agents.tools import ROLLBACK
@@ -24,6 +24,12 @@ TOKENS = {f"TOOLGATE_TOKEN_{name.upper()}": f"tok-{name}" for name in JOBS}
 @pytest.fixture
 def environ(gateway: FakeGateway) -> dict[str, str]:
     return {"TOOLGATE_URL": gateway.url, **TOKENS}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journals are written below the working folder where nothing else is said."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_an_order_that_completes_exits_0_and_tells_what_happens(
@@ -69,10 +75,11 @@ def test_json_goes_to_stdout_and_progress_to_stderr(
     assert main(["order", "--file", DECLINED, "--model", "scripted:order", "--json"], environ) == 1
     out, err = capsys.readouterr()
     report = json.loads(out)
-    assert [stage["stage"] for stage in report["stages"]] == ["validation", "inventory", "pricing", "payment"]
-    assert [stage["completed"] for stage in report["stages"]] == [True, True, True, False]
-    assert report["stages"][0]["cost"] is None
-    (undone,) = report["undone"]
+    assert [part["agent"] for part in report["parts"]] == ["validation", "inventory", "pricing", "payment"]
+    assert (report["outcome"], report["parts"][0]["cost"]) == ("failed", None)
+    stages = [note for note in report["notes"] if note["kind"] == "staged"]
+    assert [stage["output"] is not None for stage in stages] == [True, True, True, False]
+    (undone,) = [note for note in report["notes"] if note["kind"] == "undone"]
     assert (undone["agent"], undone["undone"], undone["worked"]) == (
         "inventory",
         ["inventory/reserve_inventory"] * 2,
@@ -104,7 +111,7 @@ def test_one_agent_does_one_task(gateway: FakeGateway, tmp_path: Path, capsys: p
 def test_an_agent_waits_until_people_have_decided(
     gateway: FakeGateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "PAUSE", 0.01)
+    monkeypatch.setattr(agent, "PAUSE", 0.01)
     pending = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"toolgate/pending": "T1"}}
     decided = {"content": [{"type": "text", "text": "Rejected: no."}], "isError": True}
     answers = iter([pending, pending])
@@ -129,7 +136,7 @@ WRONG = {
     "an unknown script": (
         ["--model", "scripted:nope"],
         TOKENS,
-        "Known: scripted:hanging-order, scripted:order,",
+        "Known: scripted:desk, scripted:hanging-order, scripted:order,",
     ),
     "no tokens": (
         ["--model", "scripted:order"],
@@ -202,8 +209,7 @@ def test_the_module_runs_as_a_command(gateway: FakeGateway) -> None:
             "--gateway",
             gateway.url,
         ],
-        cwd=ROOT,
-        env=TOKENS,
+        env={**TOKENS, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from typing import Any
 
 import pytest
 from fake_gateway import FakeGateway
 from scripted_turns import STOCK, MakeAgent, Turns, calls, text, use
 
-from agents.run import Event, Limits, Run
+from agents.marking import bare
+from agents.run import Limits
+from agents.runs import Event, Runs
 from agents.scripted.server import ApiError
+
+
+def said(result: dict[str, Any]) -> str:
+    """The text of a tool_result, without the marks that say that it is data."""
+    return bare(result["content"][0]["text"])
+
 
 ENDINGS = {
     "end_turn": "end_turn",
@@ -55,7 +63,7 @@ async def test_a_tool_is_called_with_run_and_key_and_the_agents_token(
     assert call.meta["toolgate/run"] == "r1"
     assert call.meta["toolgate/key"] == "r1/toolu_1"
     result = script.requests[1]["messages"][-1]["content"][0]
-    assert (result["tool_use_id"], json.loads(result["content"][0]["text"])["available"]) == ("toolu_1", 10)
+    assert (result["tool_use_id"], json.loads(said(result))["available"]) == ("toolu_1", 10)
     assert "is_error" not in result
     assert run.outcome == "end_turn"
 
@@ -81,7 +89,7 @@ async def test_parallel_calls_run_at_once_and_come_back_in_one_message_in_order(
     message = script.requests[1]["messages"][-1]
     assert message["role"] == "user"
     assert [block["type"] for block in message["content"]] == ["tool_result"] * 3
-    assert [json.loads(block["content"][0]["text"])["sku"] for block in message["content"]] == skus
+    assert [json.loads(said(block))["sku"] for block in message["content"]] == skus
     assert sorted(arrived) == sorted(skus)
     assert not any(block.get("is_error") for block in message["content"])
 
@@ -154,13 +162,13 @@ async def test_a_refusal_of_the_gateway_is_read_by_the_model(
     script = Turns([calls(use(1, "payment__charge_card", {"amount": 1})), text("refused")])
     await (await make_agent(script)).run("go", run_id="r1")
     (result,) = script.requests[1]["messages"][-1]["content"]
-    assert (result["is_error"], result["content"][0]["text"]) == (True, "Policy does not allow this. Ask a human.")
+    assert (result["is_error"], said(result)) == (True, "Policy does not allow this. Ask a human.")
     (seen,) = [event for event in events if event.kind == "result"]
     assert seen.data["refusal"]["reason"] == "denied"
 
 
 async def test_a_pending_call_parks_the_run_and_resuming_makes_only_that_call(
-    make_agent: MakeAgent, gateway: FakeGateway
+    make_agent: MakeAgent, gateway: FakeGateway, runs: Runs
 ) -> None:
     pending = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"toolgate/pending": "T1"}}
     gateway.answer("payment__refund_card", pending)
@@ -172,7 +180,8 @@ async def test_a_pending_call_parks_the_run_and_resuming_makes_only_that_call(
     with pytest.raises(ValueError, match="unanswered"):
         await agent.say(run, "hello?")
 
-    restored = Run(**json.loads(json.dumps(asdict(run))))
+    restored = await runs.find("r1")
+    assert restored == run
     gateway.instead.clear()
     gateway.calls.clear()
     run = await agent.resume(restored)
@@ -197,9 +206,9 @@ async def test_what_is_not_text_reaches_the_model_as_image_or_as_a_line(
     script = Turns([calls(STOCK), text("ok")])
     await (await make_agent(script)).run("go", run_id="r1")
     text_block, image, *lines = script.requests[1]["messages"][-1]["content"][0]["content"]
-    assert text_block["text"] == "four things"
+    assert bare(text_block["text"]) == "four things"
     assert image["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
-    assert [line["text"] for line in lines] == [
+    assert [bare(line["text"]) for line in lines] == [
         "[audio: audio/wav, not shown]",
         "[resource link: a, file:///a.txt]",
         "[resource file:///b.bin: app/b, not shown]",
@@ -217,6 +226,14 @@ async def test_a_content_block_of_an_unknown_type_is_kept_and_not_read(make_agen
 async def test_an_answer_that_is_no_message_ends_the_run(make_agent: MakeAgent) -> None:
     run = await (await make_agent(lambda request: {"content": None, "stop_reason": "end_turn"})).run("go", run_id="r1")
     assert (run.outcome, run.detail) == ("model_error", "the answer is not a message of the Messages API")
+
+
+async def test_an_answer_that_breaks_off_can_be_asked_for_again(make_agent: MakeAgent) -> None:
+    agent = await make_agent(Turns([text("I was about to", None), text("done")]))
+    run = await agent.run("go", run_id="r1")
+    assert (run.outcome, run.detail, run.turns) == ("model_error", "the model's answer broke off", 0)
+    run = await agent.run("go", run_id="r1")
+    assert (run.outcome, run.text, run.turns) == ("end_turn", "done", 1)
 
 
 async def test_a_failing_model_ends_the_run_and_keeps_what_was_done(make_agent: MakeAgent) -> None:
@@ -258,5 +275,5 @@ async def test_every_answer_and_result_goes_through_the_hook_before_the_run_goes
     make_agent: MakeAgent, events: list[Event]
 ) -> None:
     await (await make_agent(Turns([calls(STOCK), text("ok")]))).run("go", run_id="r1")
-    assert [event.kind for event in events] == ["message", "answer", "call", "result", "answer", "finished"]
+    assert [event.kind for event in events] == ["started", "answer", "call", "result", "answer", "finished"]
     assert all(json.dumps(event.data) for event in events)

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic import transform_schema
 from fake_gateway import FakeGateway, undone
 from scripted_turns import MakeAgent, Turns, answer, calls, text, use
 
-from agents import loop
-from agents.order import JOBS, ORDER, SCHEMAS, order_stages
-from agents.pipeline import Report, Stage, run_pipeline
-from agents.run import Event, Limits
+from agents import agent
+from agents.agent import patiently
+from agents.order import JOBS, order_desk
+from agents.pipeline import Pipeline, Stage
+from agents.run import Limits, Run
+from agents.runs import Runs
 from agents.scripted import SCRIPTS
+from agents.scripted.server import ApiError
 from agents.tools import MARK, ROLLBACK
 
 EXAMPLES = Path(__file__).parents[2] / "agents" / "examples"
@@ -34,26 +36,41 @@ PENDING = {"content": [{"type": "text", "text": "NOT EXECUTED"}], "_meta": {"too
 async def stage(
     make_agent: MakeAgent, script: Turns, name: str = "one", lease: float | None = None, **more: Any
 ) -> Stage:
-    agent = await make_agent(script, name=name, limits=Limits(lease=lease))
-    return Stage(agent=agent, brief=dict, schema=COUNTED, **more)
+    made = await make_agent(script, name=name, limits=Limits(lease=lease))
+    return Stage(agent=made, brief=dict, schema=COUNTED, **more)
+
+
+def line(stages: list[Stage]) -> Pipeline:
+    runs = next(agent.runs for stage in stages for agent in stage.agent.agents())
+    return Pipeline(name="line", job="Tests.", runs=runs, stages=stages)
+
+
+async def piped(stages: list[Stage], task: Any) -> Run:
+    return await line(stages).run(json.dumps(task), run_id="r")
+
+
+def staged(run: Run) -> dict[str, Any]:
+    """The output of each stage that ended; of one that failed, why."""
+    notes = [note for note in run.notes if note["kind"] == "staged"]
+    return {note["stage"]: note["output"] or note["reason"] for note in notes}
 
 
 async def test_a_wrong_answer_goes_back_with_its_error_into_the_same_conversation(
-    make_agent: MakeAgent, events: list[Event]
+    make_agent: MakeAgent,
 ) -> None:
     script = Turns([answer({"count": 0}), text("no json"), answer({"count": 2})])
-    report = await run_pipeline([await stage(make_agent, script, retry_count=2)], {"n": 1}, run_id="r")
-    (result,) = report.results
-    assert (report.completed, result.output, result.retries) == (True, {"count": 2}, 2)
+    run = await piped([await stage(make_agent, script, retry_count=2)], {"n": 1})
+    assert (run.outcome, staged(run), run.parts[0].said) == ("end_turn", {"one": {"count": 2}}, 3)
+    assert json.loads(run.text) == {"one": {"count": 2}}
     said = [message["content"][0]["text"] for message in script.requests[-1]["messages"]]
-    assert said[0] == '{"n": 1}'
+    assert said[0] == '{"task": {"n": 1}}'
     assert "$.count: 0 is less than the minimum of 1" in said[2]
     assert "not JSON" in said[4]
 
 
 async def test_the_shape_is_asked_for_with_bounds_as_description(make_agent: MakeAgent) -> None:
     script = Turns([answer({"count": 1})])
-    await run_pipeline([await stage(make_agent, script)], {}, run_id="r")
+    await piped([await stage(make_agent, script)], {})
     shape = script.requests[0]["output_config"]["format"]
     assert shape["type"] == "json_schema"
     wanted, failed = shape["schema"]["anyOf"]
@@ -64,35 +81,34 @@ async def test_the_shape_is_asked_for_with_bounds_as_description(make_agent: Mak
 
 async def test_retry_count_zero_asks_once(make_agent: MakeAgent) -> None:
     script = Turns([answer({"count": 0})])
-    report = await run_pipeline([await stage(make_agent, script, retry_count=0)], {}, run_id="r")
-    assert (report.completed, report.results[0].retries, len(script.requests)) == (False, 0, 1)
+    run = await piped([await stage(make_agent, script, retry_count=0)], {})
+    assert (run.outcome, len(script.requests)) == ("failed", 1)
 
 
 async def test_a_check_beyond_the_schema_is_fed_back_too(make_agent: MakeAgent) -> None:
     script = Turns([answer({"count": 3}), answer({"count": 4})])
     even = await stage(make_agent, script, check=lambda known, output: "odd" if output["count"] % 2 else None)
-    report = await run_pipeline([even], {}, run_id="r")
-    assert report.results[0].output == {"count": 4}
+    assert staged(await piped([even], {})) == {"one": {"count": 4}}
 
 
 async def test_a_stage_that_says_it_failed_is_not_asked_again(make_agent: MakeAgent) -> None:
     script = Turns([answer({"failed": "sold out"})])
-    report = await run_pipeline([await stage(make_agent, script)], {}, run_id="r")
-    assert (report.results[0].reason, len(script.requests)) == ("sold out", 1)
+    run = await piped([await stage(make_agent, script)], {})
+    assert (staged(run), run.detail, len(script.requests)) == ({"one": "sold out"}, "one: sold out", 1)
 
 
 async def test_a_stage_whose_run_ends_badly_fails_with_the_outcome(make_agent: MakeAgent) -> None:
-    report = await run_pipeline([await stage(make_agent, Turns([text("{", "max_tokens")]))], {}, run_id="r")
-    assert report.results[0].reason == "max_tokens"
+    run = await piped([await stage(make_agent, Turns([text("{", "max_tokens")]))], {})
+    assert staged(run) == {"one": "max_tokens"}
 
 
 async def test_later_stages_know_earlier_results_and_do_not_run_after_a_failure(make_agent: MakeAgent) -> None:
     first, second = Turns([answer({"count": 7})]), Turns([answer({"failed": "no"})])
     stages = [await stage(make_agent, script, name) for name, script in (("a", first), ("b", second), ("c", Turns([])))]
-    report = await run_pipeline(stages, {"given": 1}, run_id="r")
+    run = await piped(stages, {"given": 1})
     told = json.loads(second.requests[0]["messages"][0]["content"][0]["text"])
-    assert told == {"given": 1, "a": {"count": 7}}
-    assert [(result.stage, result.output) for result in report.results] == [("a", {"count": 7}), ("b", None)]
+    assert told == {"task": {"given": 1}, "a": {"count": 7}}
+    assert staged(run) == {"a": {"count": 7}, "b": "no"}
 
 
 async def test_runs_stay_open_until_the_pipeline_ends_and_are_all_closed_then(
@@ -103,20 +119,21 @@ async def test_runs_stay_open_until_the_pipeline_ends_and_are_all_closed_then(
         return answer({"count": 2})
 
     stages = [await stage(make_agent, Turns([answer({"count": 1})]), "a"), await stage(make_agent, Turns([last]), "b")]
-    report = await run_pipeline(stages, {}, run_id="r")
-    assert (report.completed, report.unclosed) == (True, [])
+    run = await piped(stages, {})
+    assert (run.outcome, list(staged(run))) == ("end_turn", ["a", "b"])
     assert gateway.marks() == [("r/a", "finished"), ("r/b", "finished")]
     assert [call.token for call in gateway.own] == ["tok-a", "tok-b"]
 
 
 async def test_a_run_that_could_not_be_closed_is_told(make_agent: MakeAgent, gateway: FakeGateway) -> None:
     gateway.refuse(MARK, "The run is over.", "run_closed")
-    report = await run_pipeline([await stage(make_agent, Turns([answer({"count": 1})]), "a")], {}, run_id="r")
-    assert (report.completed, report.unclosed) == (True, ["r/a"])
+    run = await piped([await stage(make_agent, Turns([answer({"count": 1})]), "a")], {})
+    assert run.outcome == "end_turn"
+    assert run.notes[-1] == {"kind": "unclosed", "run": "r/a", "text": "The run is over."}
 
 
 async def test_the_gateway_undoes_every_run_latest_first_as_its_own_agent_and_one_failure_stops_none(
-    make_agent: MakeAgent, gateway: FakeGateway, events: list[Event]
+    make_agent: MakeAgent, gateway: FakeGateway
 ) -> None:
     def rollback(arguments: dict[str, Any]) -> dict[str, Any]:
         match arguments["run"]:
@@ -131,10 +148,11 @@ async def test_the_gateway_undoes_every_run_latest_first_as_its_own_agent_and_on
     names = ("one", "two", "three", "four")
     stages = [await stage(make_agent, Turns([answer({"count": 1})]), name) for name in names[:3]]
     stages.append(await stage(make_agent, Turns([answer({"failed": "late"})]), "four"))
-    report = await run_pipeline(stages, {}, run_id="r")
+    run = await piped(stages, {})
     assert gateway.marks() == [(f"r/{name}", "rollback") for name in reversed(names)]
     assert [call.token for call in gateway.own] == [f"tok-{name}" for name in reversed(names)]
-    told = [(each.agent, each.undone, each.left, each.worked) for each in report.undone]
+    notes = [note for note in run.notes if note["kind"] == "undone"]
+    told = [(each["agent"], each["undone"], each["left"], each["worked"]) for each in notes]
     kind = "inventory/reserve_inventory"
     assert told == [
         ("four", [], [], False),
@@ -145,31 +163,54 @@ async def test_the_gateway_undoes_every_run_latest_first_as_its_own_agent_and_on
 
 
 async def test_a_stage_that_undid_nothing_is_not_reported(make_agent: MakeAgent, gateway: FakeGateway) -> None:
-    report = await run_pipeline([await stage(make_agent, Turns([answer({"failed": "no"})]))], {}, run_id="r")
-    assert (gateway.marks(), report.undone) == ([("r/one", "rollback")], [])
+    run = await piped([await stage(make_agent, Turns([answer({"failed": "no"})]))], {})
+    assert (gateway.marks(), [note["kind"] for note in run.notes]) == ([("r/one", "rollback")], ["staged"])
 
 
 async def test_a_stage_waits_for_people_and_goes_on_with_what_they_decided(
     make_agent: MakeAgent, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "PAUSE", 0.01)
+    monkeypatch.setattr(agent, "PAUSE", 0.01)
     pending = iter([PENDING, PENDING])
     done = {"content": [{"type": "text", "text": "refunded"}]}
     gateway.instead["payment__refund_card"] = lambda arguments: next(pending, done)
-    report = await run_pipeline([await stage(make_agent, Turns([calls(REFUND), answer({"count": 1})]))], {}, run_id="r")
-    assert report.completed
+    pipeline = line([await stage(make_agent, Turns([calls(REFUND), answer({"count": 1})]))])
+    run = await pipeline.run("{}", run_id="r")
+    assert (run.outcome, run.detail) == ("waiting", "one: waiting: for a decision on T1")
+    assert (await patiently(pipeline, run, 10)).outcome == "end_turn"
     assert {call.meta["toolgate/key"] for call in gateway.calls} == {"r/one/toolu_1"}
     assert len(gateway.calls) == 3
 
 
-async def test_a_stage_that_waited_for_too_long_fails_and_is_undone(
+async def test_while_a_stage_waits_nothing_is_undone_and_no_lease_runs(
     make_agent: MakeAgent, gateway: FakeGateway
 ) -> None:
     gateway.answer("payment__refund_card", PENDING)
-    waits = await stage(make_agent, Turns([calls(REFUND)]))
-    report = await run_pipeline([waits], {}, run_id="r", patience=0)
-    assert report.results[0].reason == "waiting: for a decision on T1"
-    assert gateway.marks() == [("r/one", "rollback")]
+    stages = [
+        await stage(make_agent, Turns([answer({"count": 1})]), "a", lease=30.0),
+        await stage(make_agent, Turns([calls(REFUND)]), "b", lease=30.0),
+    ]
+    run = await piped(stages, {})
+    assert (run.outcome, staged(run)) == ("waiting", {"a": {"count": 1}})
+    last = {call.arguments["run"]: call.arguments for call in gateway.own}
+    assert last == {name: {"run": name, "state": "active", "lease": 0} for name in ("r/a", "r/b")}
+
+
+@pytest.mark.parametrize("away", ["model", "gateway"])
+async def test_what_is_not_its_own_failure_leaves_a_stage_to_be_gone_on_with(
+    make_agent: MakeAgent, gateway: FakeGateway, away: str
+) -> None:
+    def broken(request: dict[str, Any]) -> dict[str, Any]:
+        raise ApiError(400, "invalid_request_error", "overloaded")
+
+    first, second = Turns([answer({"count": 1})]), Turns([broken] if away == "model" else [])
+    stages = [await stage(make_agent, first, "a"), await stage(make_agent, second, "b")]
+    lost = [stages[0], replace(stages[1], agent=replace(stages[1].agent, gateway="http://127.0.0.1:9/mcp"))]
+    run = await piped(stages if away == "model" else lost, {})
+    assert (run.outcome, gateway.own) == (f"{away}_error", [])
+    second.turns, second.requests = [answer({"count": 2})], []
+    run = await piped(stages, {})
+    assert (run.outcome, staged(run), len(first.requests)) == ("end_turn", {"a": {"count": 1}, "b": {"count": 2}}, 1)
 
 
 async def test_leases_of_all_stages_are_renewed_until_the_pipeline_ends(
@@ -188,22 +229,21 @@ async def test_leases_of_all_stages_are_renewed_until_the_pipeline_ends(
     gateway.instead[MARK] = mark
     scripts = {"a": Turns([answer({"count": 1})]), "b": Turns([think])}
     stages = [await stage(make_agent, script, name, lease=0.3) for name, script in scripts.items()]
-    assert (await run_pipeline(stages, {}, run_id="r")).completed
+    assert (await piped(stages, {})).ok
 
 
-async def run_order(make_agent: MakeAgent, **changes: Any) -> Report:
+async def run_order(make_agent: MakeAgent, runs: Runs, **changes: Any) -> Run:
     order = json.loads((EXAMPLES / "order.json").read_text()) | changes
     agents = {name: await make_agent(SCRIPTS["order"], name=name) for name in JOBS}
-    stages = order_stages(lambda name, job, system: replace(agents[name], job=job, system=system))
-    return await run_pipeline(stages, {"order": order}, run_id="order-1")
+    pipeline = order_desk(lambda name, job, system: replace(agents[name], job=job, system=system), runs)
+    return await pipeline.run(json.dumps(order), run_id="order-1")
 
 
 async def test_an_order_runs_through_five_specialists_each_with_its_own_token(
-    make_agent: MakeAgent, gateway: FakeGateway
+    make_agent: MakeAgent, gateway: FakeGateway, runs: Runs
 ) -> None:
-    report = await run_order(make_agent)
-    assert [result.reason for result in report.results if result.output is None] == []
-    outputs = {result.stage: result.output for result in report.results}
+    run = await run_order(make_agent, runs)
+    outputs = staged(run)
     assert list(outputs) == list(JOBS)
     assert outputs["pricing"] == {
         "subtotal": 11000,
@@ -217,45 +257,39 @@ async def test_an_order_runs_through_five_specialists_each_with_its_own_token(
     assert (charge.arguments["amount"], charge.meta["toolgate/run"]) == (11170, "order-1/payment")
     assert {call.tool.split("__")[0] for call in gateway.calls if call.token == "tok-validation"} == {"catalog"}
     assert {call.token for call in gateway.calls} == {f"tok-{name}" for name in JOBS}
-    shown = json.dumps([result.run.messages for result in report.results if result.stage != "payment"])
+    shown = json.dumps([part.messages for part in run.parts if part.agent != "payment"])
     assert "tok_visa" not in shown
 
 
 @pytest.mark.parametrize("changes", [{"promo_code": None}, {"promo_code": "EXPIRED5"}])
 async def test_an_order_without_a_valid_promo_code_costs_the_full_price(
-    make_agent: MakeAgent, changes: dict[str, Any]
+    make_agent: MakeAgent, runs: Runs, changes: dict[str, Any]
 ) -> None:
-    report = await run_order(make_agent, **changes)
-    assert report.results[2].output is not None
-    assert report.results[2].output["discount"] == 0
+    run = await run_order(make_agent, runs, **changes)
+    assert (run.outcome, staged(run)["pricing"]["discount"]) == ("end_turn", 0)
 
 
 async def test_a_declined_card_ends_the_order_and_has_every_stage_undone(
-    make_agent: MakeAgent, gateway: FakeGateway
+    make_agent: MakeAgent, gateway: FakeGateway, runs: Runs
 ) -> None:
-    report = await run_order(make_agent, card_token="tok_declined")
-    assert (report.results[-1].stage, report.completed) == ("payment", False)
-    assert "declined: insufficient funds" in report.results[-1].reason
+    run = await run_order(make_agent, runs, card_token="tok_declined")
+    assert (list(staged(run))[-1], run.outcome) == ("payment", "failed")
+    assert "declined: insufficient funds" in run.detail
     assert gateway.tools().count("payment__charge_card") == 1
     stages = ("payment", "pricing", "inventory", "validation")
     assert gateway.marks() == [(f"order-1/{name}", "rollback") for name in stages]
 
 
 async def test_a_failure_after_the_charge_has_it_undone_before_the_reservations(
-    make_agent: MakeAgent, gateway: FakeGateway
+    make_agent: MakeAgent, gateway: FakeGateway, runs: Runs
 ) -> None:
     gateway.refuse("fulfillment__create_shipment", "The carrier is down.")
-    report = await run_order(make_agent)
-    assert report.results[-1].reason == "The carrier is down."
+    run = await run_order(make_agent, runs)
+    assert staged(run)["fulfillment"] == "The carrier is down."
     assert [run for run, _ in gateway.marks()] == [f"order-1/{name}" for name in reversed(JOBS)]
 
 
-async def test_a_suspicious_card_is_not_charged(make_agent: MakeAgent, gateway: FakeGateway) -> None:
-    report = await run_order(make_agent, card_token="tok_fraud")
-    assert "fraud" in report.results[-1].reason
+async def test_a_suspicious_card_is_not_charged(make_agent: MakeAgent, gateway: FakeGateway, runs: Runs) -> None:
+    run = await run_order(make_agent, runs, card_token="tok_fraud")
+    assert "fraud" in run.detail
     assert "payment__charge_card" not in gateway.tools()
-
-
-def test_the_api_takes_every_schema_of_the_order() -> None:
-    for schema in (ORDER, *SCHEMAS.values()):
-        assert transform_schema(dict(schema))["additionalProperties"] is False

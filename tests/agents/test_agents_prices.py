@@ -9,7 +9,7 @@ import pytest
 from fake_gateway import FakeGateway
 from scripted_turns import STOCK, MakeAgent, Turns, calls, text
 
-from agents.loop import Agent
+from agents.agent import Agent
 from agents.model import Model
 from agents.prices import load_prices, price_request
 from agents.run import Limits
@@ -65,7 +65,7 @@ async def test_a_run_adds_up_its_requests_and_stops_at_its_cost_limit(
     assert run.cost == pytest.approx(3 * 0.0065), "60,000 tokens thrice are three short prompts, not a long one"
 
     limited = await priced(make_agent, Turns([calls(STOCK, usage=usage)] * 9), Limits(cost=0.01))
-    run = await limited.run("go", run_id="r")
+    run = await limited.run("go", run_id="r2")
     assert (run.outcome, run.turns) == ("cost_limit", 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from fake_gateway import FakeGateway
 from scripted_turns import STOCK, MakeAgent, Turns, calls, text, use
 
-from agents.run import Limits, Run
+from agents.run import Limits
 from agents.tools import MARK, ROLLBACK
 
 LEASED = Limits(lease=30.0)
@@ -74,7 +74,7 @@ async def test_a_run_that_is_part_of_something_larger_is_not_closed_by_its_good_
     make_agent: MakeAgent, gateway: FakeGateway
 ) -> None:
     agent = await make_agent(Turns([calls(STOCK), text("ok")]), limits=LEASED)
-    run = await agent.say(Run(id="r1", agent=agent.name, model=agent.model.name), "go")
+    run = await agent.run("go", run_id="r1", closes=False)
     assert (run.outcome, gateway.marks()) == ("end_turn", [])
 
 

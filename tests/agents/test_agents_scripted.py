@@ -8,11 +8,12 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
+from anthropic import transform_schema
 from fake_gateway import FakeGateway
 from scripted_turns import MakeAgent, text, use
 
 from agents.model import Model, open_model, open_scripted
-from agents.order import system
+from agents.order import ORDER, SCHEMAS, system
 from agents.scripted import SCRIPTS
 from agents.scripted.server import ApiError, serve
 
@@ -201,3 +202,8 @@ async def test_what_came_of_a_refund_is_reported_as_the_tool_says_it(
     message = await refunding(*known, made, result(2, said, **more))
     assert message.content[0].type == "text"
     assert message.content[0].text == report
+
+
+def test_the_api_takes_every_schema_of_the_order() -> None:
+    for schema in (ORDER, *SCHEMAS.values()):
+        assert transform_schema(dict(schema))["additionalProperties"] is False

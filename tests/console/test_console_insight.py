@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, urlencode
 
 from console_browser import PHONE, Browser
-from console_parts import REFUND, Office
+from console_parts import REFUND, Office, ask
 from insight_parts import ATTACK, RUN, Happened
 from playwright.sync_api import Page, expect
 from recorder import wait_until
@@ -103,9 +103,12 @@ def test_a_server_that_goes_down_and_comes_back_is_seen_at_once(browser: Browser
     page = browser.signed_in(path="/console/upstreams")
     server = page.locator("#s-shop")
     expect(server).to_contain_text("up")
+    edge = "e => getComputedStyle(e).borderLeftColor"
+    well = server.evaluate(edge)
     server.locator("summary").click()
     office.shop.kill()
     expect(server.locator(".state-down")).to_be_visible(timeout=20_000)
+    assert server.evaluate(edge) != well
     expect(server).to_contain_text("Last failure")
     expect(server.get_by_text("hidden", exact=True)).to_be_visible()  # what was opened stays open
     office.shop.start()
@@ -134,6 +137,14 @@ def test_pages_can_be_read_on_a_phone_and_in_the_dark(browser: Browser, happened
     for path in paths:
         page.goto(office.url(path))
         assert page.evaluate(CONTRAST) == [], path
+
+
+def test_a_long_name_of_a_run_is_cut_nowhere(browser: Browser, office: Office) -> None:
+    ask(office, "clerk", "shop__note", {"text": "x"}, run="r" * 200)
+    phone = browser.signed_in(path="/console/audit?run=" + "r" * 200, viewport=PHONE)
+    expect(phone.locator(".event").first).to_be_visible()
+    beyond = "of => [...of[0].querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > innerWidth).length"
+    assert phone.locator(".tickets").evaluate_all(beyond) == 0
 
 
 def test_rows_are_reached_by_keys(browser: Browser, happened: Happened) -> None:

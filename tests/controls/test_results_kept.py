@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import orjson
 import pytest
@@ -61,3 +62,11 @@ def test_a_whole_result_is_masked_and_bounded() -> None:
     whole = Kept("whole", KNOWN, 1000)(call(), text(f"say {SECRET}"))["whole"]
     assert whole["content"][0]["text"] == f"say {MASK}"
     assert len(orjson.dumps(Kept("whole", KNOWN, 1000)(call(), text("long " * 5000))["whole"])) <= 1100
+
+
+@pytest.mark.parametrize("spell", [str, lambda text: text.encode().hex(), lambda text: " ".join(text)])
+@pytest.mark.parametrize("before", [0, 150])
+def test_a_secret_longer_than_any_preview_is_not_shown_in_part(spell: Callable[[str], str], before: int) -> None:
+    token = "".join(f"{number:04x}" for number in range(1000, 1700))  # as long as some tokens in use are
+    made = Kept("preview", Secrets.of([token]), 10_000)(call(), text("." * before + spell(token) + " end"))
+    assert MASK in made["preview"] and spell(token)[:8] not in made["preview"]

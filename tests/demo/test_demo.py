@@ -34,6 +34,10 @@ SCENES = [
     "refused (circuit_open)",
     "A probe got through and closed the breaker",
     "Intents without an outcome: 0.",
+    "desk: planned address (address), discount (discount), parcel (parcel)",
+    "discount  discount    completed  not known  4.90 USD were taken off for WELCOME10.",
+    "billing__apply_discount answered; a person allowed it, ticket ",
+    "5 of 5 conversations are as they were.",
     "Nothing is left running.",
 ]
 
@@ -81,7 +85,8 @@ def test_two_copies_side_by_side_end_well_and_leave_nothing_running(played: list
 
 def test_what_was_refunded_is_what_the_reviewer_made_of_it(played: list[Path]) -> None:
     entries = rows(played[0], "billing", "select customer_id, kind, amount from entries order by rowid")
-    assert entries == [("CUS-1001", "refund", 1500), ("CUS-1001", "refund", 2500)]
+    assert entries[:2] == [("CUS-1001", "refund", 1500), ("CUS-1001", "refund", 2500)]
+    assert entries[2:] == [("CUS-1001", "discount", 490)], "the desk's"
     assert rows(played[0], "billing", "select refunded from accounts where customer_id = 'CUS-1001'") == [(4000,)]
 
 

@@ -113,3 +113,14 @@ def test_the_gateway_takes_its_configuration(tmp_path: Path, postgresql: Place) 
     checked = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert re.search(r"^agents +validation$", checked.stdout, re.MULTILINE), checked.stdout
+
+
+def test_keys_in_the_volume_stay_for_their_owner_when_a_pod_starts_again() -> None:
+    """Without it the kubelet makes all files of a volume readable for the group, and a key that is so is refused."""
+    context = PODS["toolgate"]["spec"]["securityContext"]
+    assert context["fsGroup"] == context["runAsGroup"] and context["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_variables_of_services_do_not_reach_pods() -> None:
+    """They would be called TOOLGATE_PORT and the like."""
+    assert [pod["spec"]["enableServiceLinks"] for pod in PODS.values()] == [False, False]

@@ -203,3 +203,47 @@ def test_a_checkpoint_says_what_it_has_to(log: Log) -> None:
     told = orjson.loads(log.lines()[0])
     assert list(told) == ["n", "at", "writer", "heads", "previous", "key", "signature"]
     assert told["heads"]["main"][0] == 2 and told["writer"] == "one" and told["previous"] == "0" * 64
+
+
+@pytest.mark.parametrize("value", [None, 5, [1], {"a": 1}, "x"])
+def test_values_that_no_checkpoint_has_stop_neither_verification_nor_the_next_checkpoint(
+    log: Log, value: object
+) -> None:
+    for _ in range(2):
+        log.write(some(10))
+        log.checkpoint()
+    *before, last = log.lines()
+    for name in orjson.loads(last):
+        edited = orjson.dumps({**orjson.loads(last), name: value})
+        assert log.verify([*before, edited]).faults, name
+        log.file.path.write_bytes(b"\n".join([*before, edited, b""]))
+        log.write(some(1))
+        log.checkpoint()
+        assert len(log.lines()) == 3 and log.verify().faults, name
+
+
+def test_one_of_two_gateways_may_have_a_new_key(log: Log, tmp_path: Path) -> None:
+    other = Log(log.place, tmp_path / "other")
+    for each in (log, other):
+        each.write(some(5))
+        each.checkpoint()
+    log.file.add(NOW, "cli", Checkpoint.read(log.lines()[-1]).heads, hand_over=True)
+    for each in (log, other):
+        each.write(some(5))
+        each.checkpoint()
+    series = Series(by_id([*public_keys(log.folder / PUBLIC), *public_keys(other.folder / PUBLIC)]))
+    series.file("one", log.lines()[:2])
+    series.file("other", other.lines())
+    series.file("one, further", log.lines()[2:])
+    assert not series.faults
+    other.close()
+
+
+def test_a_chain_that_vanishes_is_told_while_the_gateway_runs(log: Log) -> None:
+    witness = log.witness(interval=3600)
+    log.write(some(10))
+    log.checkpoint(witness)
+    with log.store.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM events")
+    told = witness.look()
+    assert [json.loads(row[-1])["where"] for row in told if "fault" in row[-1]] == ["main/1"]

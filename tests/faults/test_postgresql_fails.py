@@ -25,6 +25,7 @@ from gateway.tables import switches
 
 TOLD_WITHIN = 2.5
 """Seconds after which a caller knows that nothing can be written; on a machine that is not busy, two."""
+TASKS = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}}
 
 
 @pytest.fixture
@@ -79,6 +80,10 @@ async def test_while_the_server_does_not_answer_nothing_runs_and_all_resumes_by_
                 assert (refused.status, refused.reason) == (503, "unrecorded")
                 assert refused.seconds < TOLD_WITHIN
                 assert await status(session, gateway) == 503
+            for tried in ("tasks/get", "tasks/cancel"):
+                refused = await agent.request(tried, {"taskId": "nobody's"}, **TASKS)
+                assert (refused.status, refused.message["error"]["data"]["reason"]) == (503, "unrecorded")
+                assert refused.seconds < TOLD_WITHIN
             told = asyncio.create_task(unheard.call("shop__note", {"text": "never"}))
             while not told.done():  # a token that has to be looked up holds nobody else
                 begun = time.monotonic()

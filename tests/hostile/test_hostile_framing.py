@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from gateway_process import GatewayProcess
 from hostile_parts import POLICIES, Wire, note
-from recorder import Nursery, Shop, shops
+from recorder import Shop
 
 pytestmark = pytest.mark.xdist_group("hostile-framing")  # one gateway for all of them
 
@@ -85,12 +85,6 @@ OVERSIZE = {
     "a header without end": ["X-Long: " + "a" * 3_000_000],
     "a cookie": ["Cookie: " + "a=b; " * 20_000],
 }
-
-
-@pytest.fixture(scope="module")
-def shop(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with shops(nursery, tmp_path_factory.mktemp("shop"), "shop") as (made,):
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from gateway_process import GatewayProcess
 from hostile_parts import POLICIES
 from raw_client import ENVELOPE, MODERN, Legacy, Modern, pool
-from recorder import Nursery, Shop, shops
+from recorder import Shop
 
 pytestmark = pytest.mark.xdist_group("hostile-messages")  # one gateway for all of them
 
@@ -61,12 +61,6 @@ BODIES: dict[str, Any] = {
 TAKEN = {"method empty": 200, "a response nobody asked for": 202, "an error nobody asked for": 202}
 """What is a message in a session of the legacy era: the first one is answered with an error."""
 TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json", "", "*/*")
-
-
-@pytest.fixture(scope="module")
-def shop(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with shops(nursery, tmp_path_factory.mktemp("shop"), "shop") as (made,):
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from gateway_process import GatewayProcess
 from hostile_parts import POLICIES, Wire, hear, note
-from recorder import Nursery, Shop, shops, wait_until
+from recorder import Shop, wait_until
 
 pytestmark = pytest.mark.xdist_group("hostile-slow")  # one gateway for all of them
 
@@ -23,12 +23,6 @@ SLACK = 8.0
 """Seconds more that a loaded machine may take."""
 CROWD = 10_000 if os.environ.get("TOOLGATE_LONG") else 1_500
 LARGE = "x" * 1_000_000
-
-
-@pytest.fixture(scope="module")
-def shop(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with shops(nursery, tmp_path_factory.mktemp("shop"), "shop") as (made,):
-        yield made
 
 
 def served(shop: Shop, tmp_path_factory: pytest.TempPathFactory, settings: str) -> GatewayProcess:

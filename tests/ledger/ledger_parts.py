@@ -42,12 +42,14 @@ class Clock:
 
 
 class Books:
-    """A ledger in the store at a place. `owner` names the process; its writer is not started."""
+    """A ledger in the store at a place. `owner` names the process, `chain` is where its events go where there are
+    several; its writer is not started.
+    """
 
-    def __init__(self, place: Place, owner: str = "one") -> None:
+    def __init__(self, place: Place, owner: str = "one", chain: str = "main") -> None:
         self.place = place
         self.clock = Clock()
-        self.store = place.open(clock=self.clock)
+        self.store = place.open(clock=self.clock, chain=chain)
         self.audit = Audit(self.store, b"a" * 32, self.clock)
         vault = Vault(b"v" * 32)
         approvals = Approvals(self.store, vault, ApprovalSettings(), self.clock)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import aiohttp
 from ledger_parts import POLICIES, digests
 from raw_client import Reply
+from recorder import Shop
 
 
 class Caller(Protocol):
@@ -22,6 +23,8 @@ class Caller(Protocol):
     async def call(self, tool: str, arguments: Mapping[str, Any], **meta: Any) -> Reply: ...
 
 
+FINAL = {None, "budget_exceeded", "outcome_unknown"}
+"""What a caller that spends need not ask about again; None: it was answered by the tool."""
 ONCE = ("note", "pay")
 """Tools that are not idempotent."""
 KINDS = ("note keyed", "note plain", "note run", "look keyed", "look plain", "pay keyed")
@@ -89,3 +92,21 @@ def check(events: Sequence[Mapping[str, Any]], ran: Counter[str], load: Load) ->
     doubted = {texts[call] for call, outcome in outcomes.items() if outcome["outcome"] == "unknown"}
     lost = {text for text in ran if text.startswith(ONCE)} - recorded.keys()
     assert lost <= doubted, "ran, and nobody asks whether it did"
+
+
+def spent(shop: Shop) -> int:
+    """The sum of what the tool really did."""
+    return sum(int(line["text"]) for line in shop.executions())
+
+
+async def spend(agent: Caller, numbers: Iterator[int], amounts: list[int], ended: dict[int, str | None]) -> None:
+    """Spend one after the other, each until it is told how that ended."""
+    for number in numbers:
+        arguments = {"text": str(amounts[number]), "amount": amounts[number], "delay": 0.02}
+        meta = {"toolgate/key": f"s-{number}", "toolgate/run": "race"}
+        while number not in ended:
+            with suppress(aiohttp.ClientError):
+                reply = await agent.call("shop__pay", arguments, **meta)
+                if reply.status == 200 and reply.reason in FINAL:
+                    ended[number] = reply.reason
+            await asyncio.sleep(0 if number in ended else 0.05)

@@ -126,6 +126,19 @@ async def test_when_the_client_of_a_call_leaves_another_with_its_key_gets_the_an
     assert [event["reason"] for event in stage.outcomes()] == [None]
 
 
+@pytest.mark.parametrize("run", ["toolgate/run", None])
+async def test_a_call_of_a_run_goes_on_when_its_only_client_leaves_and_its_answer_is_kept(
+    stage: Stage, run: str | None
+) -> None:
+    meta = {"toolgate/key": f"{stage.name}/k1", **({run: "r1"} if run else {})}
+    alone = asyncio.create_task(stage.by(stage.agent, meta, delay=1.0))
+    await eventually(lambda: stage.ran() == 1, 10)
+    alone.cancel()
+    await eventually(lambda: len(stage.outcomes()) == 1, 10)
+    again = await stage.by(stage.agent, meta, delay=1.0)
+    assert (again.reason, stage.ran()) == (None if run else "outcome_unknown", 1)
+
+
 async def test_a_legacy_client_and_claude_codes_own_keys_are_served_alike(stage: Stage) -> None:
     legacy = Legacy(stage.agent.session, stage.gateway.url(), stage.agent.headers)
     await legacy.open()

@@ -159,6 +159,16 @@ def test_a_secret_that_a_rule_looks_at_is_not_guessed(recorded: GatewayProcess) 
     assert changes(found) == {("refused", "shop/pay", 1)}
 
 
+def test_how_sure_somebody_was_who_was_not_asked_is_not_guessed(recorded: GatewayProcess) -> None:
+    folder = recorded.config.parent / "asking"
+    shutil.copytree(recorded.config.parent / "next", folder)
+    gate = '[[allow]]\ntool = "shop/note"\ngate = { type = "confidence", threshold = 0.9 }\n'
+    (folder / "support.toml").write_text(CANDIDATE.replace('[[allow]]\ntool = "shop/note"\n', gate))
+    found = replayed(recorded, folder="asking")
+    assert (found["not_replayed"], found["replayed"]) == ({"confidence": 2}, 7)
+    assert ("gated", "shop/ask", 1) in changes(found), "that one was asked"
+
+
 def test_what_changed_since_is_told_apart_from_what_the_candidate_changes(recorded: GatewayProcess) -> None:
     policies = recorded.config.parent / "policies/support.toml"
     policies.write_text(CANDIDATE)

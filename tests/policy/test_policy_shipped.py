@@ -39,6 +39,9 @@ GRANTED = {
         *GATED,
     },
     "analyst": {("records", "search_orders"), ("records", "run_query")},
+    "address": {("customers", "lookup_address"), ("customers", "update_address")},
+    "discount": {("billing", "check_balance"), ("billing", "apply_discount"), ("pricing", "apply_promo_code"), *GATED},
+    "parcel": {("records", "search_orders"), ("records", "get_order"), ("fulfillment", "track_package")},
 }
 
 

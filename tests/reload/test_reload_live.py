@@ -51,9 +51,10 @@ class Place:
         """The messages in the gateway's log."""
         return [json.loads(line)["message"] for line in self.gateway.output.splitlines() if line.startswith("{")]
 
-    def check(self, *options: str) -> subprocess.CompletedProcess[str]:
+    async def check(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """In a thread: whoever stands still for five seconds does not see that the gateway closed idle connections."""
         command = [*CLI, "check", *options, "--config", str(self.gateway.config)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
 
 
 @dataclass
@@ -136,7 +137,7 @@ async def test_a_swap_is_on_record_before_what_it_allows(place: Place) -> None:
         assert start["previous"] is None
         assert new["previous"] == last["digest"] == before[-1]["digest"]
         assert place.events("intent")[-1]["policy"] == new["digest"]
-        assert new["digest"] in place.check().stdout
+        assert new["digest"] in (await place.check()).stdout
 
 
 async def test_a_hangup_has_the_folder_read_at_once_and_ends_nothing(place: Place) -> None:
@@ -188,7 +189,7 @@ async def test_a_broken_policy_leaves_the_last_good_one_in_force_and_rings(
         assert (await here.clerk.call("shop__note", {"text": "x"})).ok
         assert (await here.clerk.call("shop__pay", {"text": "x"})).reason == "not_found"
         assert [told in line for line in place.told()[said:]].count(True) == 1
-        checked = place.check("--connect")
+        checked = await place.check("--connect")
         assert checked.returncode == 1 and told in checked.stderr
         if path.is_dir():
             path.rmdir()
@@ -199,7 +200,7 @@ async def test_a_broken_policy_leaves_the_last_good_one_in_force_and_rings(
             return await here.metric("toolgate_config_reload_ok") == 1
 
         await eventually(quiet, PATIENCE)
-        assert place.check().returncode == 0, "what is good again is not in order"
+        assert (await place.check()).returncode == 0, "what is good again is not in order"
 
 
 async def test_an_agent_that_loses_its_policy_is_let_out_with_what_it_has_open(place: Place) -> None:

@@ -6,42 +6,20 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from databases import Place
-from fleet import Balanced, Fleet
+from fleet import Fleet
 from ledger_parts import POLICIES, servers, settle_all
+from load_parts import spend, spent
 from raw_client import eventually, pool
-from recorder import Nursery, Shop, shops
+from recorder import Nursery, shops
 
 SPENDS = 500
 AT_ONCE = 12
 KILLS = 3
-FINAL = {None, "budget_exceeded", "outcome_unknown"}
-"""What a caller need not ask about again; None: it was answered by the tool."""
-
-
-def spent(shop: Shop) -> int:
-    """The sum of what the tool really did."""
-    return sum(int(line["text"]) for line in shop.executions())
-
-
-async def spend(agent: Balanced, numbers: Iterator[int], amounts: list[int], ended: dict[int, str | None]) -> None:
-    """Spend one after the other, each until it is told how that ended."""
-    for number in numbers:
-        arguments = {"text": str(amounts[number]), "amount": amounts[number], "delay": 0.02}
-        meta = {"toolgate/key": f"s-{number}", "toolgate/run": "race"}
-        while number not in ended:
-            with suppress(aiohttp.ClientError):
-                reply = await agent.call("shop__pay", arguments, **meta)
-                if reply.status == 200 and reply.reason in FINAL:
-                    ended[number] = reply.reason
-            await asyncio.sleep(0 if number in ended else 0.05)
 
 
 def account(place: Place) -> dict[str, Any]:

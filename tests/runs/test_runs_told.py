@@ -132,7 +132,7 @@ def test_people_can_read_it(told: GatewayProcess, story: Any) -> None:
         "It took 1 of delay a day at works/put.",
         "Allowed by worker.toml:allow[0].",
         "The tool reported an error",
-        "The run failed, and is undone, the latest step first, as the agent said.",
+        "The run failed and is undone, the latest step first: so the agent said.",
     ):
         assert words in shown, shown
     assert "\u202e" not in shown and "Because" in shown

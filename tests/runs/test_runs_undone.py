@@ -50,6 +50,21 @@ async def test_a_run_is_over_once_it_is_undone_or_finished(serving: GatewayProce
         assert workshop.deeds("over-2") == [("do", "over-2.a"), ("look", "over-2.seen")]
 
 
+async def test_how_a_run_ended_can_be_said_again_and_not_otherwise(serving: GatewayProcess, workshop: Workshop) -> None:
+    async with agents(serving, "worker") as (worker,):
+        for run, said, other in (("said-1", "finished", "failed"), ("said-2", "failed", "finished")):
+            await worker.do(run, "a")
+            for _ in range(2):
+                reply = await worker.call(run, "toolgate__mark_run", {"state": said})
+                assert (reply.ok, reply.result["structuredContent"]) == (True, {"run": run, "state": said})
+            for wrong in (other, "active"):
+                assert (await worker.call(run, "toolgate__mark_run", {"state": wrong})).reason == "run_closed"
+        await in_state(serving, "said-2", "rolled_back")
+        assert (await worker.call("said-2", "toolgate__mark_run", {"state": "failed"})).ok
+        assert workshop.deeds("said-1") == [("do", "said-1.a")]
+        assert workshop.deeds("said-2") == [("do", "said-2.a"), ("undo", "said-2.a")]
+
+
 async def test_a_key_whose_call_was_undone_does_not_say_that_it_stands(
     serving: GatewayProcess, workshop: Workshop
 ) -> None:

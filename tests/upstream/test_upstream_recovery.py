@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -86,3 +87,20 @@ async def test_calls_to_one_server_do_not_notice_that_another_comes_and_goes(con
         calls += 1
     await disturbing
     assert calls > 50 and steady.restarts == 0 and flaky.restarts == 3
+
+
+async def test_the_log_is_told_once_why_a_server_is_not_there(
+    connect: Any, http: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = await http(Depot().app)
+    upstream, _ = await connect(Spec(url=served.url))
+    caplog.set_level(logging.WARNING, "toolgate.upstream")
+    for times in (1, 2):
+        await served.stop()
+        await until(lambda: not upstream.up, 10.0)
+        first = upstream.failure
+        await until(lambda first=first: upstream.failure[0] > first[0] + 1.0, 10.0)
+        told = [record.getMessage() for record in caplog.records if "ConnectionRefused" in record.getMessage()]
+        assert len(told) == times, told
+        await served.start()
+        await until(lambda: upstream.up, 10.0)

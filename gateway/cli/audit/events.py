@@ -5,48 +5,52 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from gateway.cli.files import usable_state
 from gateway.cli.output import no, one_line, show_json, table, visible
 from gateway.config import load_without_servers
 from gateway.state import open_store
 from gateway.store import Store
+from gateway.telling import gist
 from gateway.times import exactly
-from gateway.trail import Event, Wanted, newest, oldest
+from gateway.trail import Event, Wanted, event_json, newest, oldest, target
 
 _POLL = 0.5
 _LATE = 200
 _MOST = 100
 """Events of one call that are shown."""
-_WIDTHS = (23, 12, 10, 12, 26, 32)
-"""Of the columns, where each line is printed before the next is known."""
+_WIDTHS = (23, 12, 10, 12, 26, 32, 0)
+"""Of the columns at least, where each line is printed before the next is known."""
 _HEADER = ("AT", "EVENT", "KIND", "AGENT", "TOOL", "CALL", "WHAT")
-_DETAIL = 80
-_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
-"""Shown by its beginning, as elsewhere."""
 
 
 def tail(arguments: argparse.Namespace) -> int:
     with opened(arguments) as store:
         wanted = wanted_of(arguments)
         last = newest(store, wanted, arguments.limit)[::-1]
-        _print(last, arguments, lines=True)
+        rows = [_HEADER, *map(_cells, last)]
+        widths = [max(least, *map(len, column)) for least, column in zip(_WIDTHS, zip(*rows, strict=True), strict=True)]
+        if not arguments.json:
+            _print_line(_HEADER, widths)
+        _print_lines(last, arguments, widths)
         if arguments.follow:
-            _follow(arguments, store, wanted, {event.seq for event in newest(store, Wanted(), _LATE)} or {0})
+            known = {event.seq for event in newest(store, Wanted(), _LATE)} or {0}
+            _print_lines(_followed(store, wanted, known), arguments, widths)
     return 0
 
 
 def search(arguments: argparse.Namespace) -> int:
     with opened(arguments) as store:
         found = newest(store, wanted_of(arguments), arguments.limit)
-    _print(found, arguments, lines=False)
-    if not arguments.json and len(found) == arguments.limit:
+    if arguments.json:
+        show_json([event_json(event) for event in found])
+        return 0
+    print(table(_HEADER, [_cells(event) for event in found]) if found else "No event is like that.")
+    if len(found) == arguments.limit:
         print(f"\nThese are the last {arguments.limit}; there may be more: see --limit.")
     return 0
 
@@ -64,7 +68,7 @@ def show(arguments: argparse.Namespace) -> int:
     if not found:
         return no(arguments, f"there is no event and no call {which!r}", "see toolgate audit search")
     if arguments.json:
-        show_json([shape(event) for event in found])
+        show_json([event_json(event) for event in found])
         return 0
     print("\n\n".join(_whole(event) for event in found))
     return 0
@@ -84,97 +88,45 @@ def opened(arguments: argparse.Namespace) -> Iterator[Store]:
 
 def wanted_of(arguments: argparse.Namespace) -> Wanted:
     """What the options of a verb ask for."""
-    server, _, tool = (arguments.tool or "").rpartition("/") if "://" not in (arguments.tool or "") else _uri(arguments)
+    server, tool = target(arguments.tool or "")
     names = ("agent", "run", "call", "kind", "reason", "since", "until")
-    return Wanted(server=server or None, tool=tool or None, **{name: getattr(arguments, name) for name in names})
+    return Wanted(server=server, tool=tool, **{name: getattr(arguments, name) for name in names})
 
 
-def _uri(arguments: argparse.Namespace) -> tuple[str, str, str]:
-    """A resource: SERVER/URI, for no server's name has a colon in it; or its URI."""
-    server, slash, uri = arguments.tool.partition("/")
-    return ("", "", arguments.tool) if ":" in server else (server, slash, uri)
-
-
-def shape(event: Event) -> dict[str, Any]:
-    """An event for programs."""
-    names = ("seq", "kind", "call", "agent", "server", "tool", "run", "reason", "data", "chain", "n", "digest")
-    return {"at": exactly(event.at), **{name: getattr(event, name) for name in names}}
-
-
-def _follow(arguments: argparse.Namespace, store: Store, wanted: Wanted, known: set[int]) -> None:
+def _followed(store: Store, wanted: Wanted, known: set[int]) -> Iterator[Event]:
     """For ever: what comes after the events `known`, the last ones that there were."""
     while True:
         time.sleep(_POLL)
         # On PostgreSQL one may appear after another that has a later number: the last ones are looked at again.
         begin = max(max(known) - _LATE, min(known))
-        fresh = [event for event in oldest(store, replace(wanted, after=begin)) if event.seq not in known]
-        known |= {event.seq for event in fresh}
-        _print(fresh, arguments, lines=True, header=False)
+        for event in oldest(store, replace(wanted, after=begin)):
+            if event.seq not in known:
+                known.add(event.seq)
+                yield event
 
 
-def _print(found: list[Event], arguments: argparse.Namespace, *, lines: bool, header: bool = True) -> None:
-    if arguments.json:
-        if lines:
-            for event in found:
-                print(json.dumps(shape(event)), flush=True)
+def _print_lines(found: Iterable[Event], arguments: argparse.Namespace, widths: Sequence[int]) -> None:
+    for event in found:
+        if arguments.json:
+            print(json.dumps(event_json(event)), flush=True)
         else:
-            show_json([shape(event) for event in found])
-        return
-    rows = [_cells(event) for event in found]
-    if lines:
-        for cells in [_HEADER, *rows] if header else rows:
-            told = "  ".join(one_line(cell).ljust(width) for cell, width in zip(cells, (*_WIDTHS, 0), strict=True))
-            print(told.rstrip(), flush=True)
-    elif rows:
-        print(table(_HEADER, rows))
-    else:
-        print("No event is like that.")
+            _print_line(_cells(event), widths)
+
+
+def _print_line(cells: Sequence[str], widths: Sequence[int]) -> None:
+    print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip(), flush=True)
 
 
 def _cells(event: Event) -> tuple[str, ...]:
     at = exactly(event.at).replace("T", " ").removesuffix("+00:00")
     tool = f"{event.server}/{event.tool}" if event.server else event.tool
-    return (at, place(event), event.kind, event.agent or "-", tool or "-", event.call or "-", told(event))
+    cells = (at, place(event), event.kind, event.agent or "-", tool or "-", event.call or "-", gist(event))
+    return tuple(one_line(cell) for cell in cells)
 
 
 def place(event: Event) -> str:
     """How an event is named: CHAIN/N, or its number where it is in no chain."""
     return f"{event.chain}/{event.n}" if event.n is not None else str(event.seq)
-
-
-_SAYS = {
-    "outcome": ("outcome", "spends", "preview"),
-    "intent": ("rule", "key"),
-    "refusal": ("detail",),
-    "settled": ("verdict", "by", "words"),
-    "ticket": ("deed", "ticket"),
-    "decision": ("verdict", "reviewer", "ticket", "words"),
-    "start": ("version", "policy"),
-    "policy": ("digest",),
-    "reload": ("problems",),
-    "checkpoint": ("what", "n", "where", "found", "problem"),
-    "archived": ("file",),
-    "gap": ("problem",),
-    "mode": ("read_only", "by"),
-    "pin": ("deed", "why", "by"),
-    "token": ("what", "id"),
-    "reviewer": ("what", "name", "id"),
-    "login": ("what", "name"),
-    "run": ("state", "why"),
-    "undo": ("result", "why", "ticket"),
-    "key": ("key", "by"),
-    "guard": ("masked", "stripped", "withheld", "cut", "markers"),
-    "notice": ("deed", "kind", "problem"),
-}
-"""What of `data` one line has room for."""
-
-
-def told(event: Event) -> str:
-    """What an event says, in few words."""
-    values = [event.data.get(name) for name in _SAYS.get(event.kind, ())]
-    words = [event.reason, *(value if isinstance(value, str) else json.dumps(value) for value in values if value)]
-    text = one_line(" ".join(_DIGEST.sub(r"\1", word) for word in words if word))
-    return text if len(text) <= _DETAIL else text[: _DETAIL - 1] + "…"
 
 
 def _whole(event: Event) -> str:

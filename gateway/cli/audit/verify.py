@@ -116,6 +116,7 @@ def _tell(report: Report) -> None:
         print(f"{report.archived} events in archives")
     if report.checkpoint is not None:
         since = f"; {report.unwitnessed} of the events came after it" if report.unwitnessed else ""
-        print(f"{report.checkpoints} checkpoints, the last of {moment(report.checkpoint)}{since}")
+        many = "1 checkpoint" if report.checkpoints == 1 else f"{report.checkpoints} checkpoints"
+        print(f"{many}, the last of {moment(report.checkpoint)}{since}")
     verdict = f"Wrong places: {len(report.faults)}." if report.faults else "All of it is what was written."
     print(f"{report.events} events in {report.seconds:.1f} s. {verdict}")

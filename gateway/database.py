@@ -43,11 +43,24 @@ class Database:
         self.postgresql = url is not None
         self.chain = chain if self.postgresql else "main"
         self.engine = _postgresql(url) if url is not None else _sqlite(path)
+        self._closed = False
+        if self.postgresql:
+            event.listen(self.engine, "checkin", self._returned)
         try:
             migrate(self.engine)
         except BaseException:
             self.engine.dispose()
             raise
+
+    def close(self) -> None:
+        """Let go of all connections, those that are in use as soon as they no longer are."""
+        self._closed = True
+        self.engine.dispose()
+
+    def _returned(self, connection: Any, _record: Any) -> None:
+        """What a thread that was left behind gives back is of no use to the pool that is there by then."""
+        if self._closed and connection is not None:
+            connection.close()
 
     def connect(self) -> Connection:
         """A connection on which each statement is a transaction, unless `transaction` says otherwise."""

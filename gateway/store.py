@@ -71,7 +71,7 @@ class Store:
     def stop(self) -> None:
         """Write what is waiting, then end the writer thread and close the database; a stuck one is left behind."""
         self._writer.stop()
-        self.engine.dispose()
+        self.database.close()
 
     def append(self, row: EventRow) -> asyncio.Future[None]:
         """Hand an event to the writer now; the future ends when it is durable.

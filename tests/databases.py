@@ -17,24 +17,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import psycopg
 import pytest
 from processes import free_port
-from sqlalchemy import Connection, Engine, event, make_url, text
+from sqlalchemy import make_url, text
 
 from gateway.store import Store
 
 SERVER = os.environ.get("TOOLGATE_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1/postgres")
 _numbers = itertools.count(1)
-_engines: WeakSet[Engine] = WeakSet()
-"""All that connected: what is read behind a store that was stopped leaves a connection in the pool."""
-
-
-@event.listens_for(Engine, "engine_connect")
-def _connected(connection: Connection) -> None:
-    _engines.add(connection.engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +98,6 @@ def new_database(server: str = SERVER) -> Iterator[str]:
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
-        for engine in [*_engines]:
-            if engine.url.database == name:
-                engine.dispose()
         with closing(psycopg.connect(server, autocommit=True, connect_timeout=5)) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -53,7 +53,7 @@ async def test_bound_arguments_are_not_shown_and_come_from_the_token(desk: Desk,
         if isinstance(client, Legacy):
             await client.open()
         (tool,) = (await client.request("tools/list", {})).result["tools"]
-        assert tool["inputSchema"]["properties"].keys() == {"card_token"}
+        assert tool["inputSchema"]["properties"].keys() == {"card_token", "amount", "currency"}
         reply = await client.call("shop__note", {})
         assert reply.ok
         assert desk.shop.executions()[-1]["text"] == "C-7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ class Halted(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
+class Pattern(ABC):
     """A way in which agents work together, and itself a Runner. `work` says how, and returns its last words.
 
     `work` is begun again from its start when a run is gone on with: parts that ended are not run again, because their
@@ -59,12 +60,13 @@ class Pattern:
             await self.runs.note(run, "finished", {"outcome": outcome, "detail": detail, "text": text})
             return run
 
+    @abstractmethod
     def agents(self) -> list[Agent]:
-        raise NotImplementedError
+        """As of every Runner."""
 
+    @abstractmethod
     async def work(self, run: Run, task: str) -> str:
         """Raises Halted."""
-        raise NotImplementedError
 
     async def part(
         self, run: Run, name: str, runner: Runner, task: str, schema: Mapping[str, Any] | None = None

@@ -50,9 +50,9 @@ def _of_budgets(call: Call, budgets: tuple[Budget, ...], now: float) -> Iterator
         amount, currency = _amount(call, budget.argument), _currency(call, budget.currency)
         if budget.currency == currency or budget.currency is None or not CURRENCY.fullmatch(budget.currency):
             window, ends = _window(call, budget.period, now)
-            head = f"budget/{call.principal.agent}/{call.permit.terms.object}/{budget.argument}"
             what = f"{budget.maximum} of {budget.argument}{f' in {currency}' if currency else ''} a {budget.period}"
-            account = f"{head}/{currency or '-'}/{budget.period}"
+            head = accounts_of(call.principal.agent, call.permit.terms.object, budget.argument)
+            account = f"{head}{currency or '-'}/{budget.period}"
             yield Spend("budget", account, window, amount, budget.maximum, ends, what)
             if budget.currency is not None:
                 taken.add(budget.argument)
@@ -75,9 +75,19 @@ def _window(call: Call, period: Period, now: float) -> tuple[str, float | None]:
                 'was run; send the id of the run in _meta["toolgate/run"].'
             )
         return call.run, None
+    begins = begun(period, now)
+    return str(begins), float(begins + SECONDS[period])
+
+
+def begun(period: str, now: float) -> int:
+    """When the window of a span of time began that `now` is in: its name."""
     length = SECONDS[period]
-    begins = int(now // length) * length
-    return str(begins), float(begins + length)
+    return int(now // length) * length
+
+
+def accounts_of(agent: str, thing: str, argument: str) -> str:
+    """What the accounts of a budget begin with, whatever its currency and period, which follow."""
+    return f"budget/{agent}/{thing}/{argument}/"
 
 
 def _amount(call: Call, name: str) -> int:

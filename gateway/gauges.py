@@ -13,7 +13,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.aside import aside
-from gateway.budgets import CURRENCY
+from gateway.budgets import CURRENCY, accounts_of, begun
 from gateway.metrics import Metrics
 from gateway.policy import Policy
 from gateway.runs.rows import RunState
@@ -68,9 +68,9 @@ class Gauges:
         """Of each budget what its current window has taken, and what it allows."""
         found = {}
         now = self._clock()
-        for period, length in SECONDS.items():
+        for period in SECONDS:
             of_period = {labels: budget for labels, budget in budgets.items() if labels[4] == period}
-            totals = self._totals(of_period, str(int(now // length) * length)) if of_period else {}
+            totals = self._totals(of_period, str(begun(period, now))) if of_period else {}
             for labels, budget in of_period.items():
                 found[labels] = max([0, *_of(labels, totals)]), budget.maximum
         return found
@@ -99,8 +99,7 @@ def _budgets(policy: Policy) -> Iterator[tuple[_Labels, Budget]]:
 
 
 def _head(labels: _Labels) -> str:
-    agent, thing, argument, _, _ = labels
-    return f"budget/{agent}/{thing}/{argument}/"
+    return accounts_of(*labels[:3])
 
 
 def _account(labels: _Labels) -> str:

@@ -25,7 +25,7 @@ demo: install    ## run the demonstration: no key, no Docker, about half a minut
 	$(BIN)/python -m agents.demo
 
 test: install node  ## run all tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 serve: install   ## start the shop's eight tool servers and the gateway in front of them
 	$(BIN)/python -m agents.demo --serve

@@ -19,7 +19,7 @@ from raw_client import LEGACY, MODERN, Legacy, Modern, pool
 
 LONG = bool(os.environ.get("TOOLGATE_LONG"))
 AGENTS = [f"a{number:03}" for number in range(200)]
-CALLS = {"sqlite": 100_000 if LONG else 5_000, "postgresql": 20_000 if LONG else 1_000}
+CALLS = {"sqlite": 100_000 if LONG else 2_000, "postgresql": 20_000 if LONG else 1_000}
 """In all, by the kind of database."""
 IN_FLIGHT = 2
 """Calls of one agent at once; all agents are at it at once."""
